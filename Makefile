@@ -1,0 +1,45 @@
+# One target does everything on a fresh machine with Python >= 3.11: `make gap-table`, `make test`.
+PYTHON ?= python3
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONPATH := $(CURDIR)/src
+
+.PHONY: gap-table test lint format lock clean-environment
+
+gap-table: .venv/installed
+	snakemake --cores $(CORES) results/gap_table.csv results/gap_table.html
+
+test: lint
+	python -m pytest tests
+
+lint: .venv/installed
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow/rules
+	mypy
+	snakemake --lint
+
+format: .venv/installed
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow/rules
+
+# TORCH=cpu takes torch's processor-only build, TORCH=cuda the package index's own with its accelerator libraries; unsaid,
+# it is cpu where no accelerator is seen and pip's sources hold that build. The stamp comes last, so an interrupted
+# installation is taken up again.
+INSTALL := $(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement
+.venv/installed: requirements.lock requirements-cpu.lock requirements-cuda.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	torch="$(TORCH)"; \
+	if test -z "$$torch" && ! command -v nvidia-smi && $(INSTALL) requirements-cpu.lock; then torch=cpu; fi; \
+	$(INSTALL) "requirements-$${torch:-cuda}.lock"
+	$(INSTALL) requirements.lock
+	$(BIN)/python -m pip check
+	touch $@
+
+lock: .venv/installed
+	python workflow/envs/lock.py
+
+clean-environment:
+	rm -rf .venv

@@ -1,0 +1,1 @@
+"""Networks and the libraries that hold them. Everything here imports torch, so only `load` and training reach it."""
