@@ -1,0 +1,17 @@
+"""What several test files need."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real images and weights, or a skip that says what is missing."""
+    folder = Path(os.environ.get("LEARNABILITY_SHARED", ROOT.parent / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"real images are not here: no folder {folder}/data (set LEARNABILITY_SHARED)")
+    return folder
