@@ -1,0 +1,10 @@
+"""The HTML report of a study: one self-contained page made from the gap table and a few samples.
+
+The page is a function of its arguments alone: no clock, no network, no random number, so equal input gives equal bytes.
+"""
+
+from pipeline.report.figures import figure_png
+from pipeline.report.page import render
+from pipeline.report.strips import Strip
+
+__all__ = ["Strip", "figure_png", "render"]

@@ -1,0 +1,196 @@
+"""Figure 1 (what is lost, and where) and Figure 2 (fidelity against learnability)."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from pipeline.errors import StudyError
+from pipeline.report import text
+from pipeline.report.drawing import INK, MUTED, clipped, grid, limits, settings, wrapped
+from pipeline.report.labels import Point, label_points
+from pipeline.report.results import CONTROLS, Interval, Results, Row, unique
+
+# Okabe and Ito's palette: told apart with any colour vision, and by their markers in print without colour.
+LOSS = ("information_loss", "information loss", "#D55E00", "o")
+GAP = ("learnability_gap", "learnability gap", "#0072B2", "D")
+CONTROL_COLOUR = "#6B6B6B"
+BAND = "#F1F1EF"
+
+
+def figure_png(table: pd.DataFrame, head: str, path: Path) -> None:
+    """Write Figure 1 of one head, for balanced accuracy, as a PNG; raise StudyError for a head without rows."""
+    results = Results.read(table)
+    if head not in results.heads:
+        raise StudyError(f"the gap table has no head '{head}'; there are {text.listing(results.heads) or 'none'}")
+    with settings():
+        figure = gap_figure(results, head, results.metrics[0])
+        figure.savefig(path, format="png", dpi=160, metadata={"Software": None})
+
+
+def reading_order(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+    """Return the candidates by rising mean gap (without one: last), and the controls in their usual order."""
+
+    def mean_gap(name: str) -> float:
+        gaps = [row.learnability_gap.value for row in rows if row.autoencoder == name]
+        known = [gap for gap in gaps if not math.isnan(gap)]
+        return sum(known) / len(known) if known else math.inf
+
+    families = {row.autoencoder: row.family for row in rows}
+    learned = unique(name for name, family in families.items() if family not in CONTROLS)
+    controls = unique(name for name, family in families.items() if family in CONTROLS)
+    return sorted(learned, key=mean_gap), sorted(controls, key=lambda name: CONTROLS.index(families[name]))
+
+
+def gap_figure(results: Results, head: str, metric: str) -> Figure:
+    """Draw Figure 1: a panel per dataset, a line per autoencoder, dots with 95 % intervals.
+
+    The scale is that of the metric over all heads, so panels and the figures of other heads can be compared.
+    """
+    rows = results.select(head, metric)
+    learned, controls = reading_order(rows)
+    places, ticks, split = _lines(learned, controls)
+    datasets = unique(row.dataset for row in rows)
+    figure, axes = grid(len(datasets), (4, 3), width=2.15, margin=1.6, height=0.75 + 0.3 * len(ticks))
+    drawn = [row for row in results.rows if row.head and row.metric == metric]
+    low, high = limits([end for row in drawn for end in (*row.information_loss, *row.learnability_gap)])
+    for ax, dataset in zip(axes, datasets, strict=True):
+        ax.set_title(wrapped(dataset, 30), fontweight="bold", loc="left", color=INK)
+        ax.axvline(0, color=INK, linewidth=0.9, zorder=1)
+        if split is not None:
+            ax.axhspan(split, len(ticks) - 0.4, color=BAND, linewidth=0, zorder=0)
+        _draw_dots(ax, {row.autoencoder: row for row in rows if row.dataset == dataset}, places)
+        ax.set(xlim=(low, high), ylim=(len(ticks) - 0.4, -0.6))
+        ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        ax.tick_params(labelbottom=True)
+        ax.set_yticks(range(len(ticks)), ticks)
+        # Panels inside the grid have no labels of their own.
+        for label, name in zip(ax.get_yticklabels(), ticks, strict=False):
+            heading = name in _HEADINGS and name not in places
+            label.set(fontstyle="italic" if heading else "normal", color=MUTED if heading else INK)
+    figure.supxlabel(f"score lost, in {text.metric_name(metric)} (left of zero: gained)", fontsize=8.5, color=INK)
+    marks = [
+        Line2D([], [], color=colour, marker=marker, linewidth=1.8, label=name)
+        for _, name, colour, marker in (LOSS, GAP)
+    ]
+    figure.legend(handles=marks, loc="outside upper right", ncols=2, frameon=False)
+    return figure
+
+
+_HEADINGS = ("autoencoders ", "controls ")
+"""Headings among the tick labels; the space at their end keeps them apart from an autoencoder of that name."""
+
+
+def _lines(learned: list[str], controls: list[str]) -> tuple[dict[str, int], list[str], float | None]:
+    """Return the line of each autoencoder, the labels of all lines, and where the controls begin."""
+    names: list[str] = []
+    split: float | None = None
+    for heading, group in zip(_HEADINGS, (learned, controls), strict=True):
+        if group and group is controls:
+            split = len(names) - 0.4
+        names += [heading, *group] if group else []
+    places = {name: line for line, name in enumerate(names) if name in learned or name in controls}
+    return places, [name if name in _HEADINGS else wrapped(name, 24) for name in names], split
+
+
+def _draw_dots(ax: Axes, rows: dict[str, Row], places: dict[str, int]) -> None:
+    for name, line in places.items():
+        row = rows.get(name)
+        if row is None or (math.isnan(row.information_loss.value) and math.isnan(row.learnability_gap.value)):
+            ax.text(0, line, " not measured", color=MUTED, fontsize=7, va="center", clip_on=True)
+            continue
+        for (field, _, colour, marker), shift in ((LOSS, -0.17), (GAP, 0.17)):
+            value: Interval = getattr(row, field)
+            ax.hlines(line + shift, value.low, value.high, color=colour, linewidth=1.8, zorder=2)
+            ends = [value.low, value.high]
+            ax.plot(ends, [line + shift] * 2, "|", color=colour, markersize=4.5, markeredgewidth=1.2, zorder=2)
+            ax.plot(value.value, line + shift, marker, color=colour, markersize=4.6, zorder=3)
+
+
+def fidelity_figure(results: Results, head: str, metric: str) -> Figure | None:
+    """Draw Figure 2: PSNR against the learnability gap, a panel per dataset; None where nothing has both."""
+    rows = [row for row in results.select(head, metric) if _has_both(row)]
+    if not rows:
+        return None
+    datasets = unique(row.dataset for row in rows)
+    figure, axes = grid(len(datasets), (2,), width=4.7, margin=0.7, height=3.5)
+    low, high = limits([end for row in rows for end in row.learnability_gap])
+    place, right = _psnr_scale(rows)
+    points: list[list[Point]] = []
+    for ax, dataset in zip(axes, datasets, strict=True):
+        ax.set_title(wrapped(dataset, 60), fontweight="bold", loc="left", color=INK)
+        ax.set(ylim=(low, high))
+        ax.axhline(0, color=INK, linewidth=0.9, zorder=1)
+        _draw_psnr_axis(ax, rows, right)
+        mine = sorted((row for row in rows if row.dataset == dataset), key=_control_order)
+        lossless = [row for row in mine if math.isinf(row.psnr)]
+        spots = [place(row.psnr, lossless.index(row) if row in lossless else 0, len(lossless)) for row in mine]
+        _draw_points(ax, mine, spots)
+        points.append(
+            [Point(clipped(r.autoencoder, 28), x, r.learnability_gap) for r, x in zip(mine, spots, strict=True)]
+        )
+    figure.supxlabel("PSNR of the reconstruction (dB)", fontsize=8.5, color=INK)
+    figure.supylabel(f"learnability gap in {text.metric_name(metric)}", fontsize=8.5, color=INK)
+    figure.draw_without_rendering()
+    for ax, named in zip(axes, points, strict=True):
+        label_points(ax, named, INK)
+    return figure
+
+
+def _control_order(row: Row) -> int:
+    return CONTROLS.index(row.family) if row.is_control else -1
+
+
+def _has_both(row: Row) -> bool:
+    return not math.isnan(row.psnr) and not math.isnan(row.learnability_gap.value)
+
+
+def unplotted(results: Results, head: str, metric: str) -> list[str]:
+    """Return `dataset / autoencoder` of what Figure 2 cannot show."""
+    return [f"{row.dataset} / {row.autoencoder}" for row in results.select(head, metric) if not _has_both(row)]
+
+
+def _psnr_scale(rows: Sequence[Row]) -> tuple[Callable[[float, int, int], float], tuple[float, float, float]]:
+    """Return where a PSNR lies on the axis, and the axis: left end, start of the lossless band, right end."""
+    finite = [row.psnr for row in rows if math.isfinite(row.psnr)]
+    low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
+    pad = 0.12 * max(high - low, 5.0) if finite else 0.0
+    left, edge = (low - pad, high + pad) if finite else (0.0, 0.0)
+    infinite = any(math.isinf(row.psnr) for row in rows)
+    band = (0.4 * (edge - left) if finite else 1.0) if infinite else 0.0
+
+    def place(psnr: float, position: int, count: int) -> float:
+        # Lossless autoencoders would lie on one another: they are spread over the band.
+        return psnr if math.isfinite(psnr) else edge + band * (position + 1) / (count + 1)
+
+    return place, (left, edge, edge + band)
+
+
+def _draw_psnr_axis(ax: Axes, rows: Sequence[Row], ends: tuple[float, float, float]) -> None:
+    left, edge, right = ends
+    ticks = (
+        [t for t in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(left, edge) if left <= t <= edge]
+        if edge > left
+        else []
+    )
+    labels = [f"{tick:g}" for tick in ticks]
+    if right > edge:
+        ax.axvspan(edge, right, color=BAND, linewidth=0, zorder=0)
+        ticks, labels = [*ticks, (edge + right) / 2], [*labels, "lossless"]
+    ax.set_xticks(ticks, labels)
+    ax.set_xlim(left, right)
+    ax.tick_params(labelbottom=True, labelleft=True)
+
+
+def _draw_points(ax: Axes, rows: Sequence[Row], spots: Sequence[float]) -> None:
+    for row, spot in zip(rows, spots, strict=True):
+        colour = CONTROL_COLOUR if row.is_control else GAP[2]
+        gap = row.learnability_gap
+        ax.vlines(spot, gap.low, gap.high, color=colour, linewidth=1.2, zorder=2)
+        face = "white" if row.is_control else colour
+        ax.plot(spot, gap.value, "D", color=colour, markerfacecolor=face, markersize=5, zorder=3)

@@ -1,0 +1,132 @@
+"""Put the report together."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from pipeline.report import headline, strips, tables, text
+from pipeline.report.drawing import inline_svg, settings
+from pipeline.report.figures import fidelity_figure, gap_figure, unplotted
+from pipeline.report.results import Results
+from pipeline.report.strips import Strip
+from pipeline.report.style import PAGE, SCRIPT, STYLE
+
+HOW_TO_READ = (
+    "<p><strong>How to read this page.</strong> A head (a classifier) is trained on images, on their reconstructions "
+    "and on their latents, and scored by a metric m on the same held-out samples: <em>information "
+    "loss</em> = m(image)&nbsp;&minus; "
+    "m(reconstruction) is what the autoencoder threw away, <em>learnability gap</em> "
+    "= m(reconstruction)&nbsp;&minus; m(latent) is "
+    "what is still there but this head did not learn from the latents, and brackets hold the 95&nbsp;% interval of a "
+    "paired bootstrap that resamples patients.</p>\n"
+)
+
+NO_HEADS = "<p>No head was trained in this study: there are reconstructions to compare, and no gaps.</p>\n"
+
+
+def render(table: pd.DataFrame, strips: Sequence[Strip], title: str, notes: Sequence[str] = ()) -> str:
+    """Return the whole report as one HTML page that needs nothing else.
+
+    Args:
+        table: the gap table, one row per dataset, autoencoder, head and metric.
+        strips: samples to show; may be empty.
+        title: heading of the page, plain text.
+        notes: paragraphs for its end, plain text.
+
+    Raises:
+        StudyError: for a table that is empty, lacks columns or holds a row twice, and for a strip that cannot be shown.
+    """
+    results = Results.read(table)
+    parts = [HOW_TO_READ, _cautions(results)]
+    with settings():
+        parts += [_answer(results), _gap_figures(results), _fidelity_figures(results)] if results.heads else [NO_HEADS]
+    parts += [_samples(results, strips), _tables(results), _notes(notes)]
+    return PAGE.substitute(title=text.html(title), style=STYLE, script=SCRIPT, body="".join(parts))
+
+
+def _cautions(results: Results) -> str:
+    found = "".join(f"<li>{text.html(caution)}</li>" for caution in headline.cautions(results))
+    return f'<div class="caution" role="note"><ul>{found}</ul></div>\n' if found else ""
+
+
+def _answer(results: Results) -> str:
+    head, metric = results.heads[0], results.metrics[0]
+    datasets = [dataset for dataset in results.datasets if results.ranked(head, metric, dataset)]
+    sentences = "".join(f"<li>{headline.sentence(results, head, metric, name)}</li>\n" for name in datasets)
+    return (
+        "<h2>Which latents can a classifier learn from?</h2>\n"
+        f"<p>{headline.summary(results, head, metric)}</p>\n<ul>\n{sentences}</ul>\n"
+        f"{tables.ranking(results, head, metric)}"
+        "<p>Bold: the interval excludes zero. The order is that of point estimates; neighbours with overlapping "
+        "intervals are not shown to differ, and intervals are not adjusted for the number of comparisons.</p>\n"
+    )
+
+
+def _plot(svg: str, caption: str) -> str:
+    return f'<figure class="plot">\n{svg}\n<figcaption>{caption}</figcaption></figure>\n'
+
+
+def _gap_figures(results: Results) -> str:
+    metric = results.metrics[0]
+    name = text.metric_name(metric)
+    parts = ["<h2>Where the score is lost</h2>\n"]
+    for index, head in enumerate(head for head in results.heads if results.select(head, metric)):
+        alt = f"Information loss and learnability gap in {name} with head {head}, by dataset; values: tables below"
+        caption = (
+            f"<strong>Figure 1{_letter(results, index)}.</strong> Head {text.html(head)}: information loss and "
+            f"learnability gap in {text.html(name)}, point estimates with 95&nbsp;% intervals. All panels and heads "
+            "have one scale. Autoencoders stand in the order of their mean gap; controls, with a known answer, on grey."
+        )
+        parts.append(_plot(inline_svg(gap_figure(results, head, metric), f"gap{index}", alt), caption))
+    return "".join(parts)
+
+
+def _letter(results: Results, index: int) -> str:
+    return "" if len(results.heads) == 1 else "abcdefghijklmnopqrstuvwxyz"[index] if index < 26 else f" ({index + 1})"
+
+
+def _fidelity_figures(results: Results) -> str:
+    metric = results.metrics[0]
+    name = text.metric_name(metric)
+    parts: list[str] = []
+    for index, head in enumerate(results.heads):
+        figure = fidelity_figure(results, head, metric)
+        if figure is None:
+            continue
+        alt = f"PSNR against the learnability gap in {name} with head {head}, by dataset; values: tables below"
+        left_out = text.listing(unplotted(results, head, metric))
+        caption = (
+            f"<strong>Figure 2{_letter(results, index)}.</strong> Head {text.html(head)}: fidelity of the "
+            f"reconstructions against the learnability gap in {text.html(name)}, with 95&nbsp;% intervals. "
+            "Open grey: controls. Positions inside the lossless band (infinite PSNR) only keep points apart."
+            + (f" Not drawn for want of a PSNR or a gap: {text.html(left_out)}." if left_out else "")
+        )
+        plot = _plot(inline_svg(figure, f"fidelity{index}", alt), caption)
+        parts.append(plot if not parts else f"<details><summary>Head {text.html(head)}</summary>\n{plot}</details>\n")
+    return "<h2>Fidelity and learnability</h2>\n" + "".join(parts) if parts else ""
+
+
+def _samples(results: Results, shown: Sequence[Strip]) -> str:
+    order = dict.fromkeys(row.autoencoder for name in results.datasets for row in results.encodings(name))
+    return f"<h2>Samples</h2>\n{strips.section(shown, list(order))}" if shown else ""
+
+
+def _tables(results: Results) -> str:
+    parts = [
+        "<h2>All results</h2>\n<p>Scores with 95&nbsp;% intervals; bold: the interval of a difference excludes "
+        "zero. Headers sort the rows within each dataset.</p>\n"
+    ]
+    for head in results.heads:
+        for metric in (metric for metric in results.metrics if results.select(head, metric)):
+            state = "" if len(parts) > 1 else " open"
+            summary = f"{text.html(head)}, {text.html(text.metric_name(metric))}"
+            body = tables.scores(results, head, metric)
+            parts.append(f"<details{state}><summary>{summary}</summary>\n{body}</details>\n")
+    state = "" if results.heads else " open"
+    parts.append(f"<details{state}><summary>Autoencoders</summary>\n{tables.encodings(results)}</details>\n")
+    return "".join(parts)
+
+
+def _notes(notes: Sequence[str]) -> str:
+    items = "".join(f"<li>{text.html(note)}</li>\n" for note in notes)
+    return f"<h2>Notes</h2>\n<ul>\n{items}</ul>\n" if items else ""

@@ -1,0 +1,117 @@
+"""The tables of the report: the ranking, every score, and the autoencoders themselves."""
+
+import math
+from collections.abc import Sequence
+
+from pipeline.report import text
+from pipeline.report.headline import READINGS
+from pipeline.report.results import Interval, Results, Row
+
+Cell = tuple[str, str]
+"""Content as HTML, and the value that it is sorted by (a number, or text; empty: last)."""
+
+
+def _text(value: str) -> Cell:
+    return text.html(value), text.html(value)
+
+
+def _number(value: float, digits: int = 0) -> Cell:
+    return text.number(value, digits), "" if math.isnan(value) else repr(value)
+
+
+def _score(value: Interval) -> Cell:
+    return text.interval(value, 2), _number(value.value)[1]
+
+
+def _change(value: Interval) -> Cell:
+    content = text.interval(value, 3)
+    return f"<b>{content}</b>" if value.side else content, _number(value.value)[1]
+
+
+def _table(
+    caption: str, headers: Sequence[str], groups: Sequence[tuple[str, Sequence[tuple[bool, list[Cell]]]]]
+) -> str:
+    """Return a table with a body for each dataset; rows are (is a control, cells). Headers sort within the bodies."""
+    head = "".join(f'<th scope="col"><button type="button">{header}</button></th>' for header in headers)
+    bodies = []
+    for name, rows in groups:
+        title = f'<tr class="group"><th colspan="{len(headers)}" scope="rowgroup">{text.html(name)}</th></tr>'
+        bodies.append(f"<tbody>{title}\n{''.join(_line(control, cells) for control, cells in rows)}</tbody>\n")
+    return (
+        f'<div class="scroll"><table><caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n'
+        f"{''.join(bodies)}</table></div>\n"
+    )
+
+
+def _line(control: bool, cells: Sequence[Cell]) -> str:
+    (name, key), *others = cells
+    mark = " <small>control</small>" if control else ""
+    first = f'<th scope="row" data-key="{key}">{name}{mark}</th>'
+    rest = "".join(f'<td data-key="{key}">{content}</td>' for content, key in others)
+    style = ' class="control"' if control else ""
+    return f"<tr{style}>{first}{rest}</tr>\n"
+
+
+def ranking(results: Results, head: str, metric: str) -> str:
+    """Return the candidates of each dataset by falling latent score, with what their gap interval says."""
+    headers = ["autoencoder", "latent score", "information loss", "learnability gap", "latents, to this head"]
+    groups = []
+    for dataset in results.datasets:
+        rows = [row for row in results.ranked(head, metric, dataset) if not row.is_control]
+        if rows:
+            groups.append((dataset, [(False, _ranked(row)) for row in rows]))
+    caption = (
+        f"Which autoencoder&rsquo;s latents can the head {text.html(head)} learn from? By falling latent score "
+        f"({text.html(text.metric_name(metric))}) in each dataset."
+    )
+    return _table(caption, headers, groups)
+
+
+def _ranked(row: Row) -> list[Cell]:
+    gap = row.learnability_gap
+    changes = [_change(row.information_loss), _change(gap)]
+    return [_text(row.autoencoder), _score(row.latent), *changes, _text(READINGS[gap.side])]
+
+
+def scores(results: Results, head: str, metric: str) -> str:
+    """Return every row of one head and metric, grouped by dataset."""
+    headers = ["autoencoder", "image", "reconstruction", "latent", "information loss", "learnability gap", "total"]
+    headers += ["folds", "seeds", "patients", "samples"]
+    groups = []
+    for dataset in results.datasets:
+        if rows := results.ranked(head, metric, dataset):
+            groups.append((dataset, [(row.is_control, _scored(row)) for row in rows]))
+    protocols = text.listing(sorted({row.protocol for row in results.select(head, metric) if row.protocol}))
+    return _table(
+        f"{text.html(head)}, {text.html(text.metric_name(metric))}; protocol: {text.html(protocols)}", headers, groups
+    )
+
+
+def _scored(row: Row) -> list[Cell]:
+    spaces = [_score(value) for value in (row.image, row.reconstruction, row.latent)]
+    changes = [_change(value) for value in (row.information_loss, row.learnability_gap, row.total)]
+    counts = [_number(value) for value in (row.folds, row.seeds, row.patients, row.samples)]
+    return [_text(row.autoencoder), *spaces, *changes, *counts]
+
+
+def encodings(results: Results) -> str:
+    """Return what depends on neither head nor metric: every dataset and autoencoder, scored by a head or not."""
+    headers = ["autoencoder", "family", "latent shape", "compression", "stored size (MB)", "PSNR (dB)", "SSIM"]
+    groups = []
+    for dataset in results.datasets:
+        rows = results.encodings(dataset)
+        name = (
+            dataset
+            if any(row.head for row in results.rows if row.dataset == dataset)
+            else f"{dataset} (reconstruction only)"
+        )
+        groups.append((name, [(row.is_control, _encoded(row)) for row in rows]))
+    return _table("Autoencoders: latents and fidelity of the reconstructions.", headers, groups)
+
+
+def _encoded(row: Row) -> list[Cell]:
+    size = (_number(row.stored_bytes / 1e6, 2)[0], _number(row.stored_bytes)[1])
+    ratio = ("" if math.isnan(row.compression_ratio) else f"{text.TIMES} ") + text.number(row.compression_ratio, 1)
+    shape = (text.html(text.shape(row.latent_shape)), text.html(row.latent_shape))
+    numbers = [(ratio, _number(row.compression_ratio)[1]), size, _number(row.psnr, 2), _number(row.ssim, 3)]
+    return [_text(row.autoencoder), _text(row.family), shape, *numbers]

@@ -1,0 +1,48 @@
+"""Numbers and names as a reader sees them."""
+
+import math
+from html import escape
+
+from pipeline.report.results import Interval
+
+MISSING = "\u2013"
+MINUS = "\u2212"
+TIMES = "\u00d7"
+
+
+def number(value: float, digits: int = 0) -> str:
+    """Return a rounded number with a true minus sign and no negative zero; a dash for NaN, a sign for infinity."""
+    if math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{MINUS}∞"
+    text = f"{value:,.{digits}f}"
+    return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", MINUS)
+
+
+def interval(value: Interval, digits: int = 2) -> str:
+    """Return `0.74 [0.70, 0.78]`; only the point where there is no interval."""
+    point = number(value.value, digits)
+    if value.side is None or math.isnan(value.value):
+        return point
+    return f"{point} [{number(value.low, digits)}, {number(value.high, digits)}]"
+
+
+def metric_name(metric: str) -> str:
+    """Return a metric as it stands in a sentence."""
+    return {"mcc": "MCC", "auroc": "AUROC"}.get(metric, metric.replace("_", " "))
+
+
+def listing(names: list[str]) -> str:
+    """Return `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""
+
+
+def shape(latent_shape: str) -> str:
+    """Return `8x16x16` with signs of multiplication."""
+    return latent_shape.replace("x", f" {TIMES} ") or MISSING
+
+
+def html(text: str) -> str:
+    """Return text that is safe as the content and as a quoted attribute of an element."""
+    return escape(text, quote=True)
