@@ -1,0 +1,1 @@
+"""Drawing and writing that the benchmark families share."""
