@@ -2,6 +2,9 @@
 
 A DICOM header may ask for 64 x 64 pixels while the JPEG inside asks for 65535 x 65535, or ends in the middle. JPEG:
 ITU-T T.81 annex B; JPEG-LS: T.87; JPEG 2000: T.800 annex A.
+
+Damage inside the compressed data is the decoders' to find. JPEG-LS finds nearly all of it, JPEG, JPEG 2000 and RLE
+little, because these formats hold no checksum.
 """
 
 import struct

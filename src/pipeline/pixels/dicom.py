@@ -30,8 +30,8 @@ from pipeline.pixels.header import PALETTE, YBR_FULL, Header, read_header
 from pipeline.pixels.monochrome import Monochrome
 
 DECODERS = {
-    uid.JPEGBaseline8Bit: "pillow",
-    uid.JPEGExtended12Bit: "pillow",
+    uid.JPEGBaseline8Bit: "gdcm",
+    uid.JPEGExtended12Bit: "gdcm",
     uid.JPEGLossless: "gdcm",
     uid.JPEGLosslessSV1: "gdcm",
     uid.JPEGLSLossless: "pyjpegls",
@@ -43,7 +43,10 @@ DECODERS = {
     uid.HTJ2K: "pylibjpeg",
     uid.RLELossless: "pylibjpeg",
 }
-"""Left to itself, pydicom tries one decoder after the other until one accepts a damaged frame."""
+"""Left to itself, pydicom tries one decoder after the other until one accepts a damaged frame.
+
+Pillow decodes no JPEG here: it converts YBR with an Adobe marker to RGB, which pydicom 3.0.2 then does once more.
+"""
 
 NATIVE = (
     uid.ImplicitVRLittleEndian,
@@ -129,8 +132,8 @@ def _stored_frames(dataset: Dataset, header: Header) -> Iterator[NDArray[Any]]:
         array, _ = decoder.as_array(dataset)
         frames: Any = array.reshape(header.frames, header.rows, header.columns, *([3] if header.samples == 3 else []))
     else:
-        if not decoder.is_available:
-            raise StudyError(f"no decoder for {_name(syntax)} is installed")
+        if DECODERS[syntax] not in decoder.available_plugins:
+            raise StudyError(f"the decoder {DECODERS[syntax]} of {_name(syntax)} is not installed")
         _require_sound(dataset, header, syntax)
         frames = (frame for frame, _ in decoder.iter_array(dataset, decoding_plugin=DECODERS[syntax]))
     for frame in frames:
@@ -154,6 +157,8 @@ def _require_native_length(dataset: Dataset, header: Header) -> None:
 
 def _require_sound(dataset: Dataset, header: Header, syntax: uid.UID) -> None:
     jpeg_2000 = syntax in uid.JPEG2000TransferSyntaxes
+    twelve_bit = syntax == uid.JPEGExtended12Bit and header.bits_stored != 8
+    require(not twelve_bit, "JPEG Extended of 12 bits is not supported")
     # The codestream may hold a transform of its own, so that converting could do it twice.
     require(not (jpeg_2000 and header.photometric in YBR_FULL), "YBR_FULL inside JPEG 2000 is ambiguous")
     offsets = [dataset.get(name) for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")]
