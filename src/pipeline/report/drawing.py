@@ -89,7 +89,9 @@ def clipped(name: str, length: int) -> str:
 
 def wrapped(name: str, width: int) -> str:
     """Return a name on at most two lines."""
-    return "\n".join(textwrap.wrap(clipped(name, 2 * width - 8), width)) or name
+    short = clipped(name, 2 * width)
+    lines = textwrap.wrap(short, width)
+    return "\n".join(lines if len(lines) <= 2 else (short[:width], short[width:])) or name
 
 
 def inline_svg(figure: Figure, name: str, alt: str) -> str:

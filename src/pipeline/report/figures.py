@@ -26,22 +26,26 @@ BAND = "#F1F1EF"
 def figure_png(table: pd.DataFrame, head: str, path: Path) -> None:
     """Write Figure 1 of one head, for balanced accuracy, as a PNG; raise StudyError for a head without rows."""
     results = Results.read(table)
-    if head not in results.heads:
-        raise StudyError(f"the gap table has no head '{head}'; there are {text.listing(results.heads) or 'none'}")
+    if not head or not results.select(head, results.metrics[0] if results.metrics else ""):
+        raise StudyError(f"the gap table has no scores of head '{head}'; its heads: {text.listing(results.heads)}")
     with settings():
         figure = gap_figure(results, head, results.metrics[0])
         figure.savefig(path, format="png", dpi=160, metadata={"Software": None})
 
 
-def reading_order(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
-    """Return the candidates by rising mean gap (without one: last), and the controls in their usual order."""
+def reading_order(results: Results, metric: str) -> tuple[list[str], list[str]]:
+    """Return the candidates by rising mean gap of the first head, and the controls in their usual order.
+
+    Means over unlike datasets cannot be compared: candidates without a gap in each of them come last.
+    """
+    first = results.select(results.heads[0], metric)
 
     def mean_gap(name: str) -> float:
-        gaps = [row.learnability_gap.value for row in rows if row.autoencoder == name]
-        known = [gap for gap in gaps if not math.isnan(gap)]
-        return sum(known) / len(known) if known else math.inf
+        gaps = {row.dataset: row.learnability_gap.value for row in first if row.autoencoder == name}
+        mean = sum(gaps.values()) / max(len(gaps), 1)
+        return math.inf if math.isnan(mean) or len(gaps) < len({row.dataset for row in first}) else mean
 
-    families = {row.autoencoder: row.family for row in rows}
+    families = {row.autoencoder: row.family for row in results.rows if row.head and row.metric == metric}
     learned = unique(name for name, family in families.items() if family not in CONTROLS)
     controls = unique(name for name, family in families.items() if family in CONTROLS)
     return sorted(learned, key=mean_gap), sorted(controls, key=lambda name: CONTROLS.index(families[name]))
@@ -53,7 +57,8 @@ def gap_figure(results: Results, head: str, metric: str) -> Figure:
     The scale is that of the metric over all heads, so panels and the figures of other heads can be compared.
     """
     rows = results.select(head, metric)
-    learned, controls = reading_order(rows)
+    present = {row.autoencoder for row in rows}
+    learned, controls = ([name for name in group if name in present] for group in reading_order(results, metric))
     places, ticks, split = _lines(learned, controls)
     datasets = unique(row.dataset for row in rows)
     figure, axes = grid(len(datasets), (4, 3), width=2.15, margin=1.6, height=0.75 + 0.3 * len(ticks))
@@ -73,7 +78,7 @@ def gap_figure(results: Results, head: str, metric: str) -> Figure:
         for label, name in zip(ax.get_yticklabels(), ticks, strict=False):
             heading = name in _HEADINGS and name not in places
             label.set(fontstyle="italic" if heading else "normal", color=MUTED if heading else INK)
-    figure.supxlabel(f"score lost, in {text.metric_name(metric)} (left of zero: gained)", fontsize=8.5, color=INK)
+    figure.supxlabel(f"score lost in {text.metric_name(metric)} (left of zero: gained)", fontsize=8.5, color=INK)
     marks = [
         Line2D([], [], color=colour, marker=marker, linewidth=1.8, label=name)
         for _, name, colour, marker in (LOSS, GAP)

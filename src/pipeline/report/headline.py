@@ -10,18 +10,13 @@ Side = int | None
 """Where the interval of a learnability gap lies: `Interval.side`."""
 
 READINGS: dict[Side, str] = {
-    1: "lower score than its reconstructions",
-    0: "no difference from its reconstructions shown",
-    -1: "higher score than its reconstructions",
+    1: "score lower",
+    0: "no difference shown",
+    -1: "score higher",
     None: "not measured",
 }
 
-CLAUSES: dict[Side, str] = {
-    1: "The gap&rsquo;s interval lies above zero (latents score lower than reconstructions) for {}.",
-    0: "The gap&rsquo;s interval includes zero, which shows no gap and rules none out, for {}.",
-    -1: "The gap&rsquo;s interval lies below zero (latents score higher than reconstructions) for {}.",
-    None: "There is no interval for {}.",
-}
+CLAUSES: dict[Side, str] = {1: "above zero", 0: "including zero", -1: "below zero", None: "not measured"}
 
 TOLERANCE = 1e-9
 """The gap of `identity` compares a score with itself; more than rounding is an error of the study."""
@@ -36,14 +31,13 @@ def sentence(results: Results, head: str, metric: str, dataset: str) -> str:
         return f"{start}no autoencoder was scored with this head."
     best = scored[0]
     verb = "score highest:" if len(scored) > 1 else "score"
-    parts = [
+    lead = (
         f"{start}from images the head scores {text.interval(best.image)}; the latents of {_names([best])} {verb} "
         f"{text.interval(best.latent)}."
-    ]
-    for side, clause in CLAUSES.items():
-        if named := [row for row in rows if row.learnability_gap.side == side]:
-            parts.append(clause.format(_names(named)))
-    return " ".join(parts)
+    )
+    named = [(clause, [row for row in rows if row.learnability_gap.side == side]) for side, clause in CLAUSES.items()]
+    clauses = "; ".join(f"<em>{clause}</em> for {_names(those)}" for clause, those in named if those)
+    return f"{lead} Interval of the gap: {clauses}."
 
 
 def _names(rows: Sequence[Row]) -> str:
@@ -53,15 +47,19 @@ def _names(rows: Sequence[Row]) -> str:
 def summary(results: Results, head: str, metric: str) -> str:
     """Return the headline paragraph: over all datasets, how many gap intervals of candidates lie where."""
     rows = [row for row in results.select(head, metric) if not row.is_control]
+    if not rows:
+        name = text.html(text.metric_name(metric))
+        return f"With the head <strong>{text.html(head)}</strong>, only controls have a score in {name}, if any has."
     sides = [row.learnability_gap.side for row in rows]
     pairs = "pair" if len(rows) == 1 else "pairs"
     protocols = text.listing(sorted({row.protocol for row in rows if row.protocol}))
     under = f", protocol {text.html(protocols)}" if protocols else ""
     return (
         f"With the head <strong>{text.html(head)}</strong> and {text.html(text.metric_name(metric))}{under}, "
-        f"{len(rows)} {pairs} of dataset and autoencoder were compared, controls aside. The interval of "
-        f"the learnability gap lies above zero in {sides.count(1)}, includes zero in {sides.count(0)} and lies below "
-        f"zero in {sides.count(-1)}" + (f"; {sides.count(None)} have no interval." if None in sides else ".")
+        f"{len(rows)} {pairs} of dataset and autoencoder were compared, controls aside. The interval of the "
+        f"learnability gap lies above zero in {sides.count(1)} (the head scores lower on latents than on "
+        f"reconstructions), includes zero in {sides.count(0)} (no gap is shown, and none is ruled out) and lies below "
+        f"zero in {sides.count(-1)}" + (f"; in {sides.count(None)} there is no interval." if None in sides else ".")
     )
 
 

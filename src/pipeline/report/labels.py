@@ -5,8 +5,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 from pipeline.report.results import Interval
 
@@ -15,6 +16,11 @@ DISTANCES = (6, 10, 15, 21, 28, 36, 45, 55, 66)
 
 TIED = 12
 """A name farther away than this is tied to its point by a thin line."""
+
+Boxes = NDArray[np.float64]
+"""n x 4: left, bottom, right, top in pixels of the layout."""
+
+_STEPS = np.array(list(itertools.product(DISTANCES, np.arange(16) * math.pi / 8)))
 
 
 class Point(NamedTuple):
@@ -27,54 +33,56 @@ class Point(NamedTuple):
 
 def label_points(ax: Axes, points: Sequence[Point], colour: str) -> None:
     """Write the names of the points, each where it covers least; the figure must have been laid out."""
-    centres = [tuple(map(float, ax.transData.transform((point.x, point.y.value)))) for point in points]
-    marks = [_around(x, y, 9, 9) for x, y in centres] + [
-        _whisker(ax, point) for point in points if point.y.side is not None
-    ]
-    frame = ax.get_window_extent()
-    names: list[Bbox] = []
+    frame = np.array([ax.get_window_extent().extents])
+    marks, names = _marks(ax, points, frame), np.empty((0, 4))
     to_data = ax.transData.inverted()
-    for (x, y), point in sorted(zip(centres, points, strict=True)):
+    for point in sorted(points, key=lambda point: (point.x, point.y.value, point.name)):
         label = ax.text(
             point.x, point.y.value, point.name, fontsize=7, color=colour, va="center", ha="center", zorder=4
         )
         extent = label.get_window_extent()
-        options = [(d, _beside(x, y, extent.width + 2, extent.height, d, step)) for d, step in _POSITIONS]
-        distance, box = min(options, key=lambda option: _cost(option[0], option[1], frame, names, marks))
-        names.append(box)
-        across, up = to_data.transform(((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2))
+        centre = ax.transData.transform((point.x, point.y.value))
+        options = _around_point(centre, extent.width + 2, extent.height)
+        best = int(_cost(options, frame, names, marks).argmin())
+        box = options[best]
+        names = np.vstack([names, box])
+        across, up = to_data.transform((box[:2] + box[2:]) / 2)
         label.set_position((float(across), float(up)))
-        if distance > TIED:
-            end = to_data.transform((min(max(x, box.x0), box.x1), min(max(y, box.y0), box.y1)))
+        if _STEPS[best, 0] > TIED:
+            end = to_data.transform(np.clip(centre, box[:2], box[2:]))
             ax.plot([point.x, end[0]], [point.y.value, end[1]], color=colour, linewidth=0.5, alpha=0.7, zorder=1.5)
 
 
-_POSITIONS = tuple(itertools.product(DISTANCES, range(16)))
+def _marks(ax: Axes, points: Sequence[Point], frame: Boxes) -> Boxes:
+    """Return what names should not cover: markers, whiskers and the line at zero."""
+    boxes = []
+    for point in points:
+        x, y = ax.transData.transform((point.x, point.y.value))
+        boxes.append([x - 4.5, y - 4.5, x + 4.5, y + 4.5])
+        if point.y.side is not None:
+            (_, low), (_, high) = (ax.transData.transform((point.x, end)) for end in point.y[1:])
+            boxes.append([x - 2, low, x + 2, high])
+    zero = ax.transData.transform((0, 0))[1]
+    return np.array([*boxes, [frame[0, 0], zero - 1, frame[0, 2], zero + 1]])
 
 
-def _around(x: float, y: float, width: float, height: float) -> Bbox:
-    return Bbox.from_bounds(x - width / 2, y - height / 2, width, height)
+def _around_point(centre: NDArray[np.float64], width: float, height: float) -> Boxes:
+    """Return the boxes of this size that stand beside a point, in every distance and direction."""
+    distance, angle = _STEPS.T
+    x = centre[0] + np.cos(angle) * (distance + width / 2)
+    y = centre[1] + np.sin(angle) * (distance + height / 2)
+    return np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
 
 
-def _whisker(ax: Axes, point: Point) -> Bbox:
-    x, low = ax.transData.transform((point.x, point.y.low))
-    _, high = ax.transData.transform((point.x, point.y.high))
-    return Bbox.from_extents(x - 2, low, x + 2, high)
+def _overlap(boxes: Boxes, others: Boxes) -> NDArray[np.float64]:
+    """Return, for each box, the area in square pixels that it shares with the others."""
+    sides = np.minimum(boxes[:, None, 2:], others[None, :, 2:]) - np.maximum(boxes[:, None, :2], others[None, :, :2])
+    shared: NDArray[np.float64] = np.clip(sides, 0, None).prod(axis=2).sum(axis=1)
+    return shared
 
 
-def _beside(x: float, y: float, width: float, height: float, distance: float, step: int) -> Bbox:
-    """Return a box of this size whose edge is this far from the point, in one of sixteen directions."""
-    across, up = math.cos(step * math.pi / 8), math.sin(step * math.pi / 8)
-    return _around(x + across * (distance + width / 2), y + up * (distance + height / 2), width, height)
-
-
-def _overlap(one: Bbox, other: Bbox) -> float:
-    shared = Bbox.intersection(one, other)
-    return 0.0 if shared is None else float(shared.width * shared.height)
-
-
-def _cost(distance: float, box: Bbox, frame: Bbox, names: Sequence[Bbox], marks: Sequence[Bbox]) -> float:
-    """Return what a place costs: covered area in square pixels, weighted, and a little for the distance."""
-    outside = box.width * box.height - _overlap(box, frame)
-    covered = 10 * sum(_overlap(box, name) for name in names) + 4 * sum(_overlap(box, mark) for mark in marks)
-    return 20 * outside + covered + 0.8 * distance
+def _cost(boxes: Boxes, frame: Boxes, names: Boxes, marks: Boxes) -> NDArray[np.float64]:
+    """Return what each place costs: covered area, weighted, and a little for the distance."""
+    outside = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) - _overlap(boxes, frame)
+    cost: NDArray[np.float64] = 20 * outside + 10 * _overlap(boxes, names) + 4 * _overlap(boxes, marks)
+    return cost + 0.8 * _STEPS[:, 0]

@@ -51,12 +51,14 @@ def _cautions(results: Results) -> str:
 
 def _answer(results: Results) -> str:
     head, metric = results.heads[0], results.metrics[0]
-    datasets = [dataset for dataset in results.datasets if results.ranked(head, metric, dataset)]
+    summary = f"<h2>Which latents can a classifier learn from?</h2>\n<p>{headline.summary(results, head, metric)}</p>\n"
+    candidates = {row.dataset for row in results.select(head, metric) if not row.is_control}
+    if not candidates:
+        return summary
+    datasets = [dataset for dataset in results.datasets if dataset in candidates]
     sentences = "".join(f"<li>{headline.sentence(results, head, metric, name)}</li>\n" for name in datasets)
     return (
-        "<h2>Which latents can a classifier learn from?</h2>\n"
-        f"<p>{headline.summary(results, head, metric)}</p>\n<ul>\n{sentences}</ul>\n"
-        f"{tables.ranking(results, head, metric)}"
+        f"{summary}<ul>\n{sentences}</ul>\n{tables.ranking(results, head, metric)}"
         "<p>Bold: the interval excludes zero. The order is that of point estimates; neighbours with overlapping "
         "intervals are not shown to differ, and intervals are not adjusted for the number of comparisons.</p>\n"
     )
@@ -75,7 +77,8 @@ def _gap_figures(results: Results) -> str:
         caption = (
             f"<strong>Figure 1{_letter(results, index)}.</strong> Head {text.html(head)}: information loss and "
             f"learnability gap in {text.html(name)}, point estimates with 95&nbsp;% intervals. All panels and heads "
-            "have one scale. Autoencoders stand in the order of their mean gap; controls, with a known answer, on grey."
+            "have one scale. Autoencoders stand in the order of their mean gap with the first head; controls, with a "
+            "known answer, on grey."
         )
         parts.append(_plot(inline_svg(gap_figure(results, head, metric), f"gap{index}", alt), caption))
     return "".join(parts)

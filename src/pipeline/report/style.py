@@ -5,13 +5,13 @@ from string import Template
 STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 70rem; padding: 1.5rem; background: #fff; color: #1f1f1f;
+body { margin: 0 auto; max-width: 74rem; padding: 1.5rem; background: #fff; color: #1f1f1f;
   font: 16px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, "DejaVu Sans", sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 1rem; }
 h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; border-bottom: 1px solid #ccc; padding-bottom: .2rem; }
 h3 { font-size: 1.05rem; margin: 1.4rem 0 .5rem; }
 h4 { font-size: .9rem; margin: 0; }
-h1, h3, h4, th, p, li, dd { overflow-wrap: anywhere; }
+h1, h3, h4, tbody th, p, li { overflow-wrap: anywhere; }
 p, ul { margin: 0 0 .8rem; max-width: 58rem; }
 li { margin-bottom: .35rem; }
 .caution { border-left: 4px solid #d55e00; background: #fdf3ec; padding: .6rem 1rem; margin: 0 0 1rem; }
@@ -23,11 +23,12 @@ li { margin-bottom: .35rem; }
 details { margin: 0 0 .6rem; }
 summary { cursor: pointer; font-weight: 600; padding: .2rem 0; }
 .scroll { overflow-x: auto; margin: .3rem 0 1.2rem; }
-table { border-collapse: collapse; font-size: .82rem; line-height: 1.35; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font-size: .74rem; line-height: 1.4; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: #555; padding: .2rem 0 .4rem; }
-th, td { padding: .22rem .65rem .22rem 0; text-align: left; vertical-align: baseline; font-weight: normal; }
+th, td { padding: .22rem .5rem .22rem 0; text-align: left; vertical-align: baseline; font-weight: normal; }
 td { white-space: nowrap; }
-tbody th { min-width: 8rem; }
+tbody th { min-width: 7.5rem; }
+thead th { white-space: nowrap; }
 thead th { border-bottom: 2px solid #1f1f1f; vertical-align: bottom; }
 thead button { all: unset; cursor: pointer; font-weight: 600; }
 thead button:focus-visible { outline: 2px solid #0072b2; }

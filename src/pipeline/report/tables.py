@@ -54,7 +54,7 @@ def _line(control: bool, cells: Sequence[Cell]) -> str:
 
 def ranking(results: Results, head: str, metric: str) -> str:
     """Return the candidates of each dataset by falling latent score, with what their gap interval says."""
-    headers = ["autoencoder", "latent score", "information loss", "learnability gap", "latents, to this head"]
+    headers = ["autoencoder", "latent score", "information loss", "learnability gap", "latents against reconstructions"]
     groups = []
     for dataset in results.datasets:
         rows = [row for row in results.ranked(head, metric, dataset) if not row.is_control]
@@ -76,7 +76,7 @@ def _ranked(row: Row) -> list[Cell]:
 def scores(results: Results, head: str, metric: str) -> str:
     """Return every row of one head and metric, grouped by dataset."""
     headers = ["autoencoder", "image", "reconstruction", "latent", "information loss", "learnability gap", "total"]
-    headers += ["folds", "seeds", "patients", "samples"]
+    headers += ["folds &times; seeds", "patients", "samples"]
     groups = []
     for dataset in results.datasets:
         if rows := results.ranked(head, metric, dataset):
@@ -90,7 +90,8 @@ def scores(results: Results, head: str, metric: str) -> str:
 def _scored(row: Row) -> list[Cell]:
     spaces = [_score(value) for value in (row.image, row.reconstruction, row.latent)]
     changes = [_change(value) for value in (row.information_loss, row.learnability_gap, row.total)]
-    counts = [_number(value) for value in (row.folds, row.seeds, row.patients, row.samples)]
+    runs = (f"{text.number(row.folds)} {text.TIMES} {text.number(row.seeds)}", _number(row.folds * row.seeds)[1])
+    counts = [runs, _number(row.patients), _number(row.samples)]
     return [_text(row.autoencoder), *spaces, *changes, *counts]
 
 
