@@ -15,8 +15,9 @@ from PIL import Image
 from pydantic import ValidationError
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from pipeline.errors import Refused
 from pipeline.pixels import PixelSpec, fit_to, from_grid, grid, inspect, read_frames
@@ -39,7 +40,7 @@ def dicom(tmp_path: Path) -> Make:
     def make(values: np.ndarray | bytes, syntax: str = ExplicitVRLittleEndian, **changes: object) -> Path:
         dataset = Dataset()
         dataset.file_meta = FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.file_meta.TransferSyntaxUID = UID(syntax)
         dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2.3"
         dataset.PatientID, dataset.Modality = "patient-17", "OT"
         dataset.BurnedInAnnotation = "NO"
@@ -154,14 +155,14 @@ def test_an_inverted_radiograph_shows_exposed_air_dark_and_bone_bright(shared: P
 
 def test_colour_agrees_with_pydicom_and_pillow(shared: Path) -> None:
     path = shared / "data/dicom/us/examples_ybr_color.dcm"
-    expected = pydicom.pixels.pixel_array(path, decoding_plugin="pillow", index=3).transpose(2, 0, 1) / 255
+    expected = pixel_array(path, decoding_plugin="pillow", index=3).transpose(2, 0, 1) / 255
     assert np.abs(read_frames(path, COLOUR)[3] - expected).max() <= 4 / 255
 
 
 def test_a_palette_gives_colours_as_pydicom_does(shared: Path) -> None:
     path = shared / "data/dicom/us/examples_palette.dcm"
     dataset = pydicom.dcmread(path)
-    expected = pydicom.pixels.apply_color_lut(dataset.pixel_array, dataset)
+    expected = apply_color_lut(dataset.pixel_array, dataset)
     np.testing.assert_allclose(read_frames(path, COLOUR)[0], expected.transpose(2, 0, 1) / 65535, atol=1e-6)
 
 
@@ -336,6 +337,7 @@ def test_jpeg_colour_is_right_or_refused_whatever_the_adobe_marker_says(
         ({"Rows": 3}, STORED, "not as long"),
         ({"Rows": 1}, STORED, "not as long"),
         ({"Rows": 0}, STORED, "no pixels"),
+        ({"PixelRepresentation": 2}, STORED, "PixelRepresentation"),
         ({"HighBit": 6}, STORED, "HighBit"),
         ({"BitsStored": 9}, STORED, "BitsStored"),
         ({"PixelData": None, "FloatPixelData": b"\0" * 16}, STORED, "no PixelData"),
@@ -439,7 +441,7 @@ def test_png_samples_are_exact(tmp_path: Path, dtype: type, maximum: int) -> Non
 
 
 def test_a_palette_a_bitmap_and_opaque_alpha_are_read(tmp_path: Path) -> None:
-    values = np.zeros((4, 4, 3), np.uint8)
+    values: np.ndarray = np.zeros((4, 4, 3), np.uint8)
     values[0, 0] = (255, 128, 0)
     expected = values.transpose(2, 0, 1) / np.float32(255)
     image = Image.fromarray(values)
@@ -464,7 +466,7 @@ def test_cmyk_and_windows_of_rasters_are_refused(tmp_path: Path) -> None:
 def test_the_exif_orientation_is_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn a quarter clockwise to see it upright
-    values = np.zeros((8, 16), np.uint8)
+    values: np.ndarray = np.zeros((8, 16), np.uint8)
     values[:, :8] = 255  # bright on the left: on top when it is upright
     path = save(tmp_path / "x.jpg", Image.fromarray(values), exif=exif, quality=95)
     pixels = read_frames(path, STORED)[0, 0]

@@ -88,6 +88,7 @@ def _frames(dataset: Dataset) -> int:
 
 def _require_bits(header: Header, dataset: Dataset) -> None:
     require(header.bits_allocated in (1, 8, 16, 32), f"{header.bits_allocated} bits a sample are not supported")
+    require(dataset.PixelRepresentation in (0, 1), "PixelRepresentation is neither 0 nor 1")
     require(1 <= header.bits_stored <= header.bits_allocated, "BitsStored does not fit into BitsAllocated")
     # Old files keep pixels in the upper bits of a word and overlays in the lower ones; pydicom ignores HighBit.
     high_bit = dataset.get("HighBit", header.bits_stored - 1)
