@@ -52,8 +52,8 @@ class AutoencoderSpec(Spec):
     family: str
     latent_dtype: ClassVar[Literal["float16", "float32"]] = "float32"
     """How latents are stored. float16 only where its rounding is far below what the decoder resolves."""
-    space: ClassVar[str] = "raw"
-    """Which of the spaces that an autoencoder offers the latents live in (raw, pre-quantised, packed ...)."""
+    space: Literal["raw"] = "raw"
+    """Which of the spaces that an autoencoder offers the latents live in. A family that offers more says so here."""
 
     @abstractmethod
     def latent_shape(self, image: Shape) -> Shape:

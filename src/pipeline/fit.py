@@ -1,0 +1,111 @@
+"""Train an autoencoder from its recipe, on procedural images and without any network."""
+
+import argparse
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from pipeline import families, program
+from pipeline.errors import StudyError
+from pipeline.natural_images import natural_images
+from pipeline.networks.folder import CONFIGURATION, WEIGHTS, FolderSpec
+from pipeline.spec import Spec
+
+if TYPE_CHECKING:
+    from pipeline.networks.diffusers_classes import Model
+
+HELD_OUT_IMAGES = 90
+HELD_OUT_SEED_OFFSET = 1_000_003
+
+
+class Recipe(Spec):
+    """All that the bytes of a fitted autoencoder depend on, beside the code and the version of torch."""
+
+    family: str
+    """A family of autoencoders that reads diffusers' layout."""
+    architecture: dict[str, Any]
+    """The arguments of the family's class."""
+    images: int = Field(gt=0)
+    """Size of the pool of procedural training images."""
+    size: int = Field(default=64, gt=0)
+    """Side of a training image in pixels."""
+    steps: int = Field(gt=0)
+    batch: int = Field(default=16, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    edge_weight: float = Field(default=0.0, ge=0)
+    penalty_weight: float = Field(default=0.0, ge=0)
+    seed: int = Field(default=0, ge=0)
+
+
+def fit(recipe: Recipe, folder: Path) -> list[float]:
+    """Train and write the autoencoder to `folder` in diffusers' layout; return the loss of every step.
+
+    Weights are stored in half precision. The folder appears complete or not at all.
+    """
+    from pipeline.networks.diffusers_classes import build
+    from pipeline.networks.training import Schedule, reproducible, train
+
+    _refuse_strangers(folder)
+    schedule = Schedule(
+        **recipe.model_dump(include={"steps", "batch", "learning_rate", "edge_weight", "penalty_weight", "seed"})
+    )
+    pool = natural_images(recipe.images, recipe.size, recipe.seed)
+    with reproducible(recipe.seed):
+        model = build(_autoencoder(recipe, folder).network, recipe.architecture)
+        losses = train(model, pool, schedule)
+    _publish(model.half(), folder)
+    return losses
+
+
+def _refuse_strangers(folder: Path) -> None:
+    if folder.exists() and (strangers := {path.name for path in folder.iterdir()} - {CONFIGURATION, WEIGHTS}):
+        raise StudyError(f"{folder} also holds {min(strangers)}, and fitting would replace the whole folder")
+
+
+def _publish(model: "Model", folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        complete = Path(temporary) / folder.name
+        model.save_pretrained(complete, safe_serialization=True)
+        for path in complete.iterdir():
+            path.chmod(0o644)  # safetensors makes files that only their owner may read
+        if folder.exists():
+            shutil.rmtree(folder)
+        complete.rename(folder)
+
+
+def held_out_psnr(recipe: Recipe, folder: Path) -> float:
+    """Return the mean PSNR in decibel over procedural images that the training did not see."""
+    autoencoder = _autoencoder(recipe, folder).load(3)
+    images = natural_images(HELD_OUT_IMAGES, recipe.size, recipe.seed + HELD_OUT_SEED_OFFSET)
+    difference = autoencoder.decode(autoencoder.encode(images).mean) - images
+    return float(-10 * np.log10(np.square(difference).mean(axis=(1, 2, 3))).mean())
+
+
+def _autoencoder(recipe: Recipe, folder: Path) -> FolderSpec:
+    spec = families.spec("autoencoders", {"family": recipe.family, "folder": str(folder)})
+    if not isinstance(spec, FolderSpec):
+        raise StudyError(f"an autoencoder of the family {recipe.family} is not fitted from a recipe")
+    return spec
+
+
+def main() -> None:
+    """Fit the autoencoder of `--recipe` into `--folder`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recipe", type=Path, required=True, help="JSON file with the keys of Recipe")
+    parser.add_argument("--folder", type=Path, required=True, help="where config.json and the weights appear")
+    arguments = parser.parse_args()
+    recipe = Recipe.read(arguments.recipe.read_text())
+    start = time.monotonic()
+    losses = fit(recipe, arguments.folder)
+    print(f"{len(losses)} steps in {time.monotonic() - start:.0f} s, last loss {np.mean(losses[-50:]):.6f}")
+    print(f"held-out PSNR {held_out_psnr(recipe, arguments.folder):.2f} dB")
+
+
+if __name__ == "__main__":
+    program.run(main)
