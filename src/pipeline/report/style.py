@@ -23,9 +23,9 @@ li { margin-bottom: .35rem; }
 details { margin: 0 0 .6rem; }
 summary { cursor: pointer; font-weight: 600; padding: .2rem 0; }
 .scroll { overflow-x: auto; margin: .3rem 0 1.2rem; }
-table { border-collapse: collapse; font-size: .74rem; line-height: 1.4; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font-size: .72rem; line-height: 1.4; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: #555; padding: .2rem 0 .4rem; }
-th, td { padding: .22rem .5rem .22rem 0; text-align: left; vertical-align: baseline; font-weight: normal; }
+th, td { padding: .22rem .45rem .22rem 0; text-align: left; vertical-align: baseline; font-weight: normal; }
 td { white-space: nowrap; }
 tbody th { min-width: 7.5rem; }
 thead th { white-space: nowrap; }
@@ -47,10 +47,19 @@ small { color: #5f5f5f; }
 .strip img { display: block; width: 100%; height: auto; background: #eee; }
 .strip img.blocks { image-rendering: pixelated; }
 .strip figcaption { font-size: .7rem; color: #5f5f5f; line-height: 1.3; }
-@media (max-width: 40rem) { body { padding: .8rem; } .samples { grid-template-columns: 1fr; } }
+@media screen and (max-width: 40rem) {
+  body { padding: .8rem; }
+  .samples { grid-template-columns: 1fr; }
+  .plot { overflow-x: auto; }
+  .plot svg { max-width: none; }
+}
 @media print {
   body { max-width: none; padding: 0; font-size: 9.5pt; }
   .scroll { overflow: visible; }
+  .samples { grid-template-columns: 7rem 1fr; }
+  .strips { column-gap: .6rem; }
+  .strip { grid-template-columns: repeat(4, minmax(0, 4.1rem)); }
+  .strip figcaption { font-size: 5.5pt; }
   table { font-size: 6.6pt; }
   th, td { padding-right: .35rem; }
   .plot, tr, h2, h3 { break-inside: avoid; }
