@@ -434,7 +434,7 @@ def save(path: Path, image: Image.Image, **options: Any) -> Path:  # noqa: ANN40
 
 @pytest.mark.parametrize(("dtype", "maximum"), [(np.uint8, 255), (np.uint16, 65535)])
 def test_png_samples_are_exact(tmp_path: Path, dtype: type, maximum: int) -> None:
-    values = np.linspace(0, maximum, 600).astype(dtype).reshape(20, 30)
+    values: np.ndarray[Any, Any] = np.linspace(0, maximum, 600).astype(dtype).reshape(20, 30)
     pixels = read_frames(save(tmp_path / "x.png", Image.fromarray(values)), STORED)[0, 0]
     assert np.array_equal(np.rint(pixels * maximum), values)
     assert np.array_equal(grid(pixels), values.astype(np.uint32) * (65535 // maximum))
