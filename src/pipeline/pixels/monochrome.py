@@ -36,8 +36,8 @@ class Monochrome:
         key = repr([own_table, *([source.get(name) for name in PER_FRAME] for source in (modality, voi))])
         if key not in self.tables:
             table = self._transform(self.header.stored_values(), modality, voi).astype(np.float32)
-            # Rolled, so that a negative value counts from the end and stored values index without an offset: several times
-            # faster on 2048 x 2048 than subtracting the lowest value first.
+            # Rolled, so that a negative value counts from the end: stored values index without an offset, which is
+            # several times faster than subtracting the lowest value first.
             self.tables[key] = np.roll(table, self.header.lowest)
         pixels: NDArray[np.float32] = self.tables[key][stored]
         return pixels
