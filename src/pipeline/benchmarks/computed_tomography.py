@@ -9,12 +9,14 @@ from pydicom.uid import CTImageStorage
 
 from pipeline.benchmarks import BenchmarkSpec, Row, file_path, identifier
 from pipeline.benchmarks.drawing import axial, dicom
-from pipeline.benchmarks.drawing.shapes import Grid, Plane, noise
+from pipeline.benchmarks.drawing.shapes import Grid, Plane, blur, noise
 
 FIELD_OF_VIEW = 335.0
 """Millimetres."""
 SPACING = 12.0
 """Millimetres between slices."""
+KERNEL = 0.9
+"""Standard deviation of a soft reconstruction kernel's point spread, in pixels at 96 x 96."""
 INTERCEPTS = (-1024, -1024, 0)
 """How scanners store Hounsfield units: most with an offset, some as they are."""
 
@@ -54,7 +56,7 @@ class Spec(BenchmarkSpec):
     def scan(self, rng: np.random.Generator, anatomy: axial.Anatomy, label: str, level: float) -> Plane:
         """Return one slice in Hounsfield units; level runs from 0 at the base of the lungs to 1 near their apex."""
         grid = Grid.square(self.size, FIELD_OF_VIEW).posed(rng, shift=5.0, degrees=3.0, scale=0.03)
-        hounsfield = axial.section(rng, grid, anatomy, label, level, self.severity)
+        hounsfield = blur(axial.section(rng, grid, anatomy, label, level, self.severity), KERNEL * self.size / 96)
         return np.asarray(hounsfield + self.noise * noise(rng, hounsfield.shape, 0.9 * self.size / 96))
 
     def _write(self, hounsfield: Plane, intercept: int, item: tuple[int, int], path: Path) -> None:

@@ -106,7 +106,7 @@ def parenchyma(rng: np.random.Generator, grid: Grid, anatomy: Anatomy, mask: Pla
 
 def vessels(rng: np.random.Generator, grid: Grid, anatomy: Anatomy) -> Plane:
     """Return vessels, cut across as dots or along as short tapering lines, larger towards the hila."""
-    count = 26
+    count = 20
     side = rng.choice([-1, 1], count)
     reach = rng.uniform(0, 1, count) ** 0.8
     x = side * (26 + 88 * reach) * anatomy.width / 150
@@ -116,13 +116,13 @@ def vessels(rng: np.random.Generator, grid: Grid, anatomy: Anatomy) -> Plane:
     ends = np.stack([x, y, x + length * np.cos(heading), y + length * np.sin(heading)], axis=1)
     widths = (2.8 - 1.5 * reach) * rng.uniform(0.7, 1.1, count)
     peak = grid.segments(ends, widths)
-    return np.asarray(anatomy.lung - 100 + (BLOOD - anatomy.lung + 100) * peak)
+    return np.asarray(anatomy.lung - 100 + 0.85 * (BLOOD - anatomy.lung + 100) * peak)
 
 
 def nodule(rng: np.random.Generator, grid: Grid, mask: Plane, under: Plane, amount: float) -> Plane:
-    """Return the lung with a solid, lobulated nodule of about 17 to 28 mm."""
+    """Return the lung with a solid, lobulated nodule of about 18 to 31 mm."""
     x, y = place(rng, grid, mask)
-    radius = rng.uniform(8.5, 14.0) * np.sqrt(amount)
+    radius = rng.uniform(9.5, 15.0) * np.sqrt(amount)
     angle = np.arctan2(grid.y - y, grid.x - x)
     lobes = 1 + 0.12 * np.cos(rng.integers(3, 6) * angle + rng.uniform(0, 6))
     distance = np.hypot(grid.x - x, grid.y - y)
@@ -137,7 +137,7 @@ def ground_glass(
     extent = rng.uniform(26, 42)
     patch = np.exp(-((np.hypot((grid.x - x) / extent, (grid.y - y) / (1.2 * extent))) ** 4))
     texture = np.clip(1 + 0.75 * noise(rng, mask.shape, 3.2 / grid.pixel), 0, 2.2)
-    return np.asarray(under + 200 * amount * patch * texture)
+    return np.asarray(under + 260 * amount * patch * texture)
 
 
 def fluid(grid: Grid, anatomy: Anatomy, depth: float, level: float) -> Plane:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.filters import gaussian
 
 Plane = NDArray[np.float64]
 
@@ -79,6 +78,9 @@ def chord(radius: Plane) -> Plane:
 
 def blur(field: Plane, sigma: float) -> Plane:
     """Return the field after a Gaussian point spread of `sigma` pixels."""
+    # Imported late: the Snakefile reads specs in every cluster job and blurs nothing.
+    from skimage.filters import gaussian
+
     smooth = gaussian(field, sigma=sigma, mode="reflect", preserve_range=True)  # type: ignore[no-untyped-call]
     return np.asarray(smooth, dtype=np.float64)
 

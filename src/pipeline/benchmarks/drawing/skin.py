@@ -111,60 +111,68 @@ def scatter(rng: np.random.Generator, border: Outline, count: int, reach: float 
 
 
 def nevus(rng: np.random.Generator, grid: Grid, severity: float) -> Layers:
-    """Return a symmetric lesion of even colour with a regular network and a soft border."""
-    layers, border = Layers.clear(grid), outline(rng, grid, rng.uniform(0.01, 0.05), rng.uniform(0.5, 1.1))
-    density = rng.uniform(0.45, 1.1)
-    pattern = 0.75 + 0.55 * severity * (network(rng, grid, 0.9) - 0.4)
-    layers.melanin += border.mask * density * pattern * (1 + 0.12 * noise(rng, grid.x.shape, 1.2 / grid.pixel))
-    layers.blood += border.mask * rng.uniform(0, 0.35)
+    """Return a symmetric lesion of even colour with a regular network, a soft border and at times some globules."""
+    layers, border = Layers.clear(grid), outline(rng, grid, rng.uniform(0.01, 0.06), rng.uniform(0.4, 1.0))
+    pattern = 0.75 + 0.4 * severity * (network(rng, grid, rng.uniform(0.5, 0.9)) - 0.4)
+    even = 1 + 0.15 * noise(rng, grid.x.shape, 0.9 / grid.pixel)
+    layers.melanin += border.mask * rng.uniform(0.4, 1.1) * pattern * even
+    layers.melanin += rng.choice([0.0, 0.4]) * dots(rng, grid, border, (3, 8), 0.15)
+    layers.blood += border.mask * rng.uniform(0, 0.45)
     return layers
 
 
 def melanoma(rng: np.random.Generator, grid: Grid, severity: float) -> Layers:
     """Return an asymmetric lesion of several colours with a ragged border, a broken network, dots and a veil."""
-    layers, border = Layers.clear(grid), outline(rng, grid, rng.uniform(0.03, 0.09), rng.uniform(0.3, 0.8))
+    layers, border = Layers.clear(grid), outline(rng, grid, rng.uniform(0.02, 0.08), rng.uniform(0.3, 0.9))
     turn = rng.uniform(0, 2 * np.pi)
     slope = ((grid.x - border.x) * np.cos(turn) + (grid.y - border.y) * np.sin(turn)) / border.radius
-    blotches = 1 + 0.35 * severity * noise(rng, grid.x.shape, 0.7 / grid.pixel) + 0.3 * severity * slope
-    pattern = 0.75 + 0.55 * severity * (network(rng, grid, 0.1) - 0.4)
-    layers.melanin += border.mask * rng.uniform(0.5, 1.15) * pattern * np.clip(blotches, 0.25, 2)
-    dots = grid.spots(scatter(rng, border, int(rng.integers(6, 14)), 1.0), 0.16)
-    layers.melanin += 0.9 * severity * dots * step(border.depth + 0.3, 0.6)
-    layers.veil += rng.choice([0.0, 0.45]) * border.mask * step(noise(rng, grid.x.shape, 0.9 / grid.pixel) - 0.6, 0.8)
-    layers.blood += border.mask * rng.uniform(0, 0.4)
+    blotches = 1 + severity * (0.2 * noise(rng, grid.x.shape, 0.7 / grid.pixel) + rng.uniform(0, 0.3) * slope)
+    pattern = 0.75 + 0.4 * severity * (network(rng, grid, rng.uniform(0.05, 0.4)) - 0.4)
+    layers.melanin += border.mask * rng.uniform(0.4, 1.1) * pattern * np.clip(blotches, 0.25, 2)
+    layers.melanin += rng.uniform(0.2, 0.6) * severity * dots(rng, grid, border, (3, 10), 0.16)
+    patches = step(noise(rng, grid.x.shape, 0.9 / grid.pixel) - 0.9, 0.9)
+    layers.veil += rng.choice([0.0, 0.0, 0.35]) * border.mask * patches
+    layers.blood += border.mask * rng.uniform(0, 0.45)
     return layers
 
 
 def carcinoma(rng: np.random.Generator, grid: Grid, severity: float) -> Layers:
-    """Return a pink lesion with thin branching vessels and some blue-grey nests."""
-    layers, border = Layers.clear(grid), outline(rng, grid, rng.uniform(0.02, 0.07), rng.uniform(0.5, 1.1))
-    layers.blood += border.mask * rng.uniform(0.15, 0.45)
-    layers.melanin += border.mask * rng.uniform(0.1, 0.6)
-    trees = [curve(rng, (x, y), rng.uniform(0, 6.3), rng.uniform(2, 4), 0.45) for x, y in scatter(rng, border, 7)]
-    layers.blood += 0.85 * severity * grid.segments(np.vstack(trees), 0.11) * border.mask
-    nests = grid.spots(scatter(rng, border, int(rng.integers(1, 4))), rng.uniform(0.3, 0.45))
-    layers.veil += 0.6 * nests * border.mask
+    """Return a pink or brownish lesion with thin branching vessels and at times blue-grey nests."""
+    layers, border = Layers.clear(grid), outline(rng, grid, rng.uniform(0.02, 0.07), rng.uniform(0.4, 1.0))
+    layers.blood += border.mask * rng.uniform(0.1, 0.6) * (1 + 0.2 * noise(rng, grid.x.shape, 0.6 / grid.pixel))
+    layers.melanin += border.mask * rng.uniform(0.1, 0.8)
+    count = int(rng.integers(3, 8))
+    trees = [
+        curve(rng, (x, y), rng.uniform(0, 6.3), rng.uniform(1.5, 3.5), 0.45) for x, y in scatter(rng, border, count)
+    ]
+    layers.blood += rng.uniform(0.25, 0.65) * severity * grid.segments(np.vstack(trees), 0.1) * border.mask
+    layers.veil += rng.choice([0.0, 0.35]) * dots(rng, grid, border, (1, 4), 0.35)
     return layers
 
 
 def keratosis(rng: np.random.Generator, grid: Grid, severity: float) -> Layers:
-    """Return a brown lesion with a sharp border, white cysts and dark plugged openings, without a network."""
-    layers, border = Layers.clear(grid), outline(rng, grid, rng.uniform(0.02, 0.06), rng.uniform(0.2, 0.45))
-    density = rng.uniform(0.4, 1.0)
-    layers.melanin += border.mask * density * (0.8 + 0.15 * noise(rng, grid.x.shape, 0.5 / grid.pixel))
-    layers.white += 0.5 * severity * grid.spots(scatter(rng, border, int(rng.integers(5, 11))), 0.15) * border.mask
-    layers.melanin += 0.7 * severity * grid.spots(scatter(rng, border, int(rng.integers(4, 9))), 0.2) * border.mask
-    layers.blood += border.mask * rng.uniform(0, 0.3)
+    """Return a brown lesion with a sharper border, white cysts and dark plugged openings, without a network."""
+    layers, border = Layers.clear(grid), outline(rng, grid, rng.uniform(0.02, 0.07), rng.uniform(0.25, 0.7))
+    uneven = 0.75 + 0.15 * noise(rng, grid.x.shape, 0.5 / grid.pixel)
+    layers.melanin += border.mask * rng.uniform(0.4, 1.1) * uneven
+    layers.white += rng.uniform(0.1, 0.4) * severity * dots(rng, grid, border, (3, 9), 0.15)
+    layers.melanin += rng.uniform(0.15, 0.55) * severity * dots(rng, grid, border, (3, 9), 0.18)
+    layers.blood += border.mask * rng.uniform(0, 0.45)
     return layers
 
 
 def angioma(rng: np.random.Generator, grid: Grid, severity: float) -> Layers:
-    """Return red lagoons that pale septa divide."""
-    layers, border = Layers.clear(grid), outline(rng, grid, rng.uniform(0.02, 0.06), rng.uniform(0.25, 0.6))
+    """Return red to brown lagoons that pale septa divide."""
+    layers, border = Layers.clear(grid), outline(rng, grid, rng.uniform(0.02, 0.06), rng.uniform(0.25, 0.8))
     septa = net(rng, grid.x.shape, 0.5 / grid.pixel, 0.35)
-    layers.blood += border.mask * rng.uniform(0.5, 1.0) * (1 - 0.6 * severity * septa)
-    layers.melanin += border.mask * rng.uniform(0.05, 0.5)
+    layers.blood += border.mask * rng.uniform(0.35, 0.85) * (1 - rng.uniform(0.25, 0.55) * severity * septa)
+    layers.melanin += border.mask * rng.uniform(0.1, 0.7)
     return layers
+
+
+def dots(rng: np.random.Generator, grid: Grid, border: Outline, count: tuple[int, int], width: float) -> Plane:
+    """Return round spots within a lesion, in [0, 1]: from count[0] to count[1] - 1 of them, `width` mm wide."""
+    return np.asarray(grid.spots(scatter(rng, border, int(rng.integers(*count))), width) * border.mask)
 
 
 def hairs(rng: np.random.Generator, grid: Grid, person: Person) -> Plane:

@@ -35,7 +35,7 @@ class Anatomy:
     @classmethod
     def draw(cls, rng: np.random.Generator, *, defect: bool, severity: float) -> "Anatomy":
         """Draw a patient with or without a septal defect."""
-        width = rng.uniform(0.75, 1.35) * severity
+        width = rng.uniform(0.4, 1.0) * severity
         return cls(
             size=rng.uniform(0.92, 1.06),
             axis=rng.uniform(-9, 9),
@@ -45,7 +45,7 @@ class Anatomy:
             phase=rng.uniform(0, 1),
             hole=float(rng.choice([rng.uniform(-0.9, 0.6), rng.uniform(2.9, 3.8)])),
             defect=width if defect else 0.0,
-            dropout=(float(rng.uniform(-4, 4)), float(rng.uniform(4, 12))),
+            dropout=(float(rng.uniform(-4, 4)), float(rng.uniform(6, 20))),
             gain=rng.uniform(-3, 3),
             shadow=(float(rng.uniform(-0.6, 0.6)), float(rng.uniform(2, 10))),
         )
@@ -62,7 +62,7 @@ def scan(rng: np.random.Generator, grid: Grid, anatomy: Anatomy, frames: int, lo
     for frame in range(frames):
         beat = 0.5 - 0.5 * np.cos(2 * np.pi * (frame / frames + anatomy.phase))
         echo = heart(turned, anatomy, float(beat)) + beam(grid, anatomy)
-        echo = blur(echo, 0.5 * grid.x.shape[0] / 96) + 0.8 * still + 0.6 * speckle(rng, grid, looks)
+        echo = blur(echo, 0.9 * grid.x.shape[0] / 96) + 0.8 * still + 0.6 * speckle(rng, grid, looks)
         images.append(np.clip(1 + (echo + anatomy.gain) / RANGE, 0, 1) * sector(grid))
     return np.stack(images)
 
@@ -122,7 +122,7 @@ def speckle(rng: np.random.Generator, grid: Grid, looks: int) -> Plane:
     The envelope of a circular complex Gaussian field is Rayleigh distributed, and 20 log10 of it has a standard
     deviation of 5.57 dB (Goodman 2007, chapter 3).
     """
-    sigma = 1.5 * grid.x.shape[0] / 96
+    sigma = 1.8 * grid.x.shape[0] / 96
     total = np.zeros_like(grid.x)
     for _ in range(looks):
         real, imaginary = (blur(rng.standard_normal(grid.x.shape), sigma) for _ in range(2))
