@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 HELD_OUT_IMAGES = 90
 HELD_OUT_SEED_OFFSET = 1_000_003
+SMALLEST_ERROR = 1e-10
+"""A black image may come back without any error; it counts as 100 dB."""
 
 
 class Recipe(Spec):
@@ -84,7 +86,8 @@ def held_out_psnr(recipe: Recipe, folder: Path) -> float:
     autoencoder = _autoencoder(recipe, folder).load(3)
     images = natural_images(HELD_OUT_IMAGES, recipe.size, recipe.seed + HELD_OUT_SEED_OFFSET)
     difference = autoencoder.decode(autoencoder.encode(images).mean) - images
-    return float(-10 * np.log10(np.square(difference).mean(axis=(1, 2, 3))).mean())
+    errors = np.square(difference).mean(axis=(1, 2, 3))
+    return float(-10 * np.log10(np.maximum(errors, SMALLEST_ERROR)).mean())
 
 
 def _autoencoder(recipe: Recipe, folder: Path) -> FolderSpec:

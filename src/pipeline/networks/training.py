@@ -17,6 +17,7 @@ Images = NDArray[np.float32]
 
 WARM_UP_SHARE = 0.05
 LARGEST_GRADIENT_NORM = 1.0
+REPORT_PERIOD = 250
 CONTINUOUS_SHARE = 0.3
 REVIVAL_SHARE = 0.7
 REVIVAL_PERIOD = 100
@@ -78,6 +79,8 @@ def train(model: Model, images: Images, schedule: Schedule) -> list[float]:
         optimizer.step()
         rate.step()
         losses.append(error.item())
+        if len(losses) % REPORT_PERIOD == 0:
+            print(f"step {len(losses)}: loss {np.mean(losses[-REPORT_PERIOD:]):.6f}", flush=True)
     model.eval()
     return losses
 
