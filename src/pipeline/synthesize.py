@@ -1,7 +1,6 @@
 """Stage `synthesize`: write a generated benchmark as image files, with its labels and an inventory."""
 
 import argparse
-import hashlib
 import json
 import shutil
 from dataclasses import astuple
@@ -12,6 +11,7 @@ import pandas as pd
 from pipeline import families, program
 from pipeline.benchmarks import BenchmarkSpec, Row
 from pipeline.errors import StudyError
+from pipeline.files import sha256, write_text
 
 MARKER = ".synthesized"
 
@@ -52,16 +52,17 @@ def synthesize(spec: BenchmarkSpec, folder: Path, labels: Path, inventory: Path)
     listing = list_files(partial, rows)
     inventory.unlink(missing_ok=True)
     swap(partial, folder)
-    write_table(pd.DataFrame([astuple(row) for row in rows], columns=["path", "id", "label"]), labels)
-    write_table(listing, inventory)
+    table = pd.DataFrame([astuple(row) for row in rows], columns=["path", "id", "label"])
+    write_text(labels, table.to_csv(index=False, lineterminator="\n"))
+    write_text(inventory, listing.to_csv(index=False, lineterminator="\n"))
 
 
 def list_files(folder: Path, rows: list[Row]) -> pd.DataFrame:
     """Return path, size in bytes and sha256 (`stamp`) of every image file, sorted by path."""
     paths = sorted(row.path for row in rows)
-    contents = [(folder / path).read_bytes() for path in paths]
-    stamps = [hashlib.sha256(content).hexdigest() for content in contents]
-    return pd.DataFrame({"path": paths, "bytes": [len(content) for content in contents], "stamp": stamps})
+    sizes = [(folder / path).stat().st_size for path in paths]
+    stamps = [sha256(folder / path) for path in paths]
+    return pd.DataFrame({"path": paths, "bytes": sizes, "stamp": stamps})
 
 
 def check_replaceable(folder: Path) -> None:
@@ -97,14 +98,6 @@ def discard(folder: Path) -> None:
         elif path.name != MARKER:
             path.unlink()
     shutil.rmtree(folder)
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a CSV file under a temporary name, and rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = sibling(path, "partial")
-    table.to_csv(partial, index=False, lineterminator="\n")
-    partial.replace(path)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ class Spec(BenchmarkSpec):
             rows.append(row)
         return rows
 
-    def expose(self, rng: np.random.Generator, anatomy: "thorax.Anatomy", label: str) -> Plane:
+    def expose(self, rng: np.random.Generator, anatomy: thorax.Anatomy, label: str) -> Plane:
         """Return the line integral of attenuation that the detector measures, after Beer and Lambert.
 
         Counts are Poisson, blurred by the detector; the logarithm of the counts is what computed radiography stores.

@@ -61,7 +61,10 @@ class Spec(BenchmarkSpec):
 
     def _write(self, hounsfield: Plane, intercept: int, item: tuple[int, int], path: Path) -> None:
         patient, image = item
-        header = dicom.header(CTImageStorage, "CT", (self.family, self.seed, patient), 0, image)
+        origin = (self.family, self.seed, patient)
+        header = dicom.header(CTImageStorage, "CT", origin, 0, image)
+        header.FrameOfReferenceUID = dicom.unique(*origin, "frame of reference")
+        header.PositionReferenceIndicator = ""
         header.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
         header.BodyPartExamined, header.KVP, header.PatientPosition = "CHEST", "120", "HFS"
         spacing = round(FIELD_OF_VIEW / self.size, 4)

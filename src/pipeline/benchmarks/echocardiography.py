@@ -26,7 +26,7 @@ class Spec(BenchmarkSpec):
     frames: int = Field(default=4, ge=2, le=64)
     severity: float = Field(default=1.0, gt=0, le=3)
     """Width of the defect, relative to the default."""
-    looks: int = Field(default=8, ge=1, le=64)
+    looks: int = Field(default=16, ge=1, le=64)
     """Independent looks that are compounded; the speckle's standard deviation is 5.6 dB over their square root."""
 
     @classmethod

@@ -43,7 +43,6 @@ def header(sop_class: str, modality: str, origin: tuple[str, int, int], study: i
     dataset.PatientBirthDate = dataset.PatientSex = ""
     dataset.StudyInstanceUID = unique(*origin, study, "study")
     dataset.SeriesInstanceUID = unique(*origin, study, "series")
-    dataset.FrameOfReferenceUID = unique(*origin, study, "frame of reference")
     dataset.StudyID = dataset.SeriesNumber = str(study + 1)
     dataset.InstanceNumber = str(instance + 1)
     dataset.BurnedInAnnotation = "NO"

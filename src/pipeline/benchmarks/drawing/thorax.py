@@ -13,6 +13,8 @@ SOFT = 0.19
 """Linear attenuation of soft tissue, 1/cm, at a mean energy of 70 keV (NIST XCOM)."""
 BONE = 0.36
 """What bone attenuates beyond the soft tissue that it displaces, 1/cm."""
+UNEVEN = 0.03
+"""Standard deviation of the line integral from what the model leaves out: breasts, muscles, clothes."""
 INFLATED = 0.72
 """Share of a lung that is air."""
 
@@ -43,7 +45,7 @@ class Anatomy:
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Lung:
     """One lung: side is -1 for the right (left in the image) and +1 for the left."""
 
@@ -91,7 +93,8 @@ def project(rng: np.random.Generator, grid: Grid, anatomy: Anatomy, label: str, 
         tissue += soft
     air += abdomen(rng, grid, anatomy, lungs, amount if label == "Pneumoperitoneum" else 0.0)
     path = np.maximum(body(grid, anatomy) - INFLATED * air + tissue, 0)
-    return np.asarray(SOFT * path + BONE * bones(grid, anatomy) + 0.03 * noise(rng, grid.x.shape, 6 / grid.pixel / 2))
+    uneven = UNEVEN * noise(rng, grid.x.shape, 3.0 / grid.pixel)
+    return np.asarray(SOFT * path + BONE * bones(grid, anatomy) + uneven)
 
 
 def body(grid: Grid, anatomy: Anatomy) -> Plane:

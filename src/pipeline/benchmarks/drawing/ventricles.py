@@ -35,7 +35,7 @@ class Anatomy:
     @classmethod
     def draw(cls, rng: np.random.Generator, *, defect: bool, severity: float) -> "Anatomy":
         """Draw a patient with or without a septal defect."""
-        width = rng.uniform(0.4, 1.0) * severity
+        width = rng.uniform(0.35, 0.95) * severity
         return cls(
             size=rng.uniform(0.92, 1.06),
             axis=rng.uniform(-9, 9),
