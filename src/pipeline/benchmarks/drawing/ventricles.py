@@ -35,7 +35,7 @@ class Anatomy:
     @classmethod
     def draw(cls, rng: np.random.Generator, *, defect: bool, severity: float) -> "Anatomy":
         """Draw a patient with or without a septal defect."""
-        width = rng.uniform(0.35, 0.95) * severity
+        width = rng.uniform(0.35, 0.85) * severity
         return cls(
             size=rng.uniform(0.92, 1.06),
             axis=rng.uniform(-9, 9),
@@ -45,7 +45,7 @@ class Anatomy:
             phase=rng.uniform(0, 1),
             hole=float(rng.choice([rng.uniform(-0.9, 0.6), rng.uniform(2.9, 3.8)])),
             defect=width if defect else 0.0,
-            dropout=(float(rng.uniform(-4, 4)), float(rng.uniform(6, 20))),
+            dropout=(float(rng.uniform(-4, 4)), float(rng.uniform(8, 24))),
             gain=rng.uniform(-3, 3),
             shadow=(float(rng.uniform(-0.6, 0.6)), float(rng.uniform(2, 10))),
         )
@@ -107,7 +107,7 @@ def septum(grid: Grid, anatomy: Anatomy, echo: Plane) -> Plane:
     """
     near = step(1.1 - np.abs(grid.x), 0.3)
     place, loss = anatomy.dropout
-    echo = echo - loss * near * np.exp(-(((grid.y - place) / 0.9) ** 2))
+    echo = echo - loss * near * np.exp(-(((grid.y - place) / 0.6) ** 2))
     if anatomy.defect == 0:
         return np.asarray(echo)
     distance = np.abs(grid.y - anatomy.hole)
