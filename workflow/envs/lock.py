@@ -1,8 +1,8 @@
 """Pin the environment: write the lock files and the conda environment from `pyproject.toml`.
 
-`requirements.lock` holds everything but torch, `requirements-cuda.lock` holds torch as the package index has it with the
-accelerator libraries that it needs, `requirements-cpu.lock` holds torch's processor-only build, which needs none of those
-several gigabytes. Run as `make lock`.
+`requirements.lock` holds everything but torch, `requirements-cuda.lock` holds torch as the package index has it with
+the accelerator libraries that it needs, `requirements-cpu.lock` holds torch's processor-only build, which needs none of
+those several gigabytes. Run as `make lock`.
 """
 
 import re

@@ -1,0 +1,22 @@
+"""Which autoencoder's latent space can a classifier learn from, on these images?"""
+
+
+include: "workflow/rules/study.smk"
+include: "workflow/rules/synthesize.smk"
+include: "workflow/rules/index.smk"
+include: "workflow/rules/normalize.smk"
+include: "workflow/rules/encode.smk"
+include: "workflow/rules/decode.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/tabulate.smk"
+include: "workflow/rules/fit.smk"
+
+
+rule all:
+    """Make the table and the page of the study."""
+    default_target: True
+    input:
+        "results/gap_table.csv",
+        "results/gap_table.html",
+    localrule: True

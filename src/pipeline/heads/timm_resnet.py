@@ -1,0 +1,37 @@
+"""A residual network from timm, trained from scratch with the same budget in every space."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from pipeline.folds import Split
+from pipeline.heads import Fitted, HeadSpec, Space
+
+
+class Spec(HeadSpec):
+    """The `matched` protocol: one backbone, optimiser, augmentation and number of epochs for every space.
+
+    The stem is the only thing that follows the space: it reduces images, and latents that are finer than `stem`, to a
+    grid of one cell for every `stem` x `stem` pixels, so that the stages behind it work at the same resolution.
+    """
+
+    family: Literal["timm-resnet"]
+    model: str = "resnet18"
+    """Any of timm's residual networks."""
+    arguments: dict[str, Any] = {}
+    """Further arguments of timm's `create_model`."""
+    stem: Literal[4] = 4
+    epochs: Annotated[int, Field(ge=1)] = 60
+    batch: Annotated[int, Field(ge=2)] = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    mask_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the space's cells that are set to the mean, drawn anew for each sample and epoch (paper 1: 0.2)."""
+    effective_number: Annotated[float, Field(ge=0, lt=1)] = 0.9999
+    """beta of the class-balanced loss (Cui et al. 2019): weights (1 - beta) / (1 - beta^n), normalised to mean 1."""
+
+    def fit(self, space: Space, split: Split, seed: int) -> Fitted:
+        """Train, keep the epoch that is best on the validation rows, score both others."""
+        from pipeline.networks.residual import fit
+
+        return fit(self, space, split, seed)

@@ -1,0 +1,47 @@
+"""Part of stage tabulate: the page that shows the table, with sample images."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.files import write_atomically, write_text
+from pipeline.program import run
+from pipeline.report import Strip, figure_png, render
+from pipeline.store import Rows
+
+
+def strips(table: pd.DataFrame, results: Path, samples: int) -> Iterator[Strip]:
+    """Yield a few samples of every data set through every autoencoder, evenly spaced in the store."""
+    for dataset, autoencoder in table[["dataset", "autoencoder"]].drop_duplicates().itertuples(index=False):
+        images = Rows(results / "images" / f"{dataset}.zarr")
+        latents = Rows(results / "latents" / dataset / f"{autoencoder}.zarr")
+        reconstructions = Rows(results / "reconstructions" / dataset / f"{autoencoder}.zarr")
+        for number in range(samples):
+            row = (2 * number + 1) * len(images) // (2 * samples)
+            image, reconstruction, latent = (
+                store.read(row, row + 1)[0] for store in (images, reconstructions, latents)
+            )
+            yield Strip(dataset, autoencoder, image, reconstruction, latent)
+
+
+def main() -> None:
+    """Write the page and the figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", type=Path, required=True)
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--title", required=True)
+    parser.add_argument("--samples", type=int, default=2, help="samples shown of every data set")
+    parser.add_argument("--page", type=Path, required=True)
+    parser.add_argument("--figure", type=Path, required=True)
+    arguments = parser.parse_args()
+    table = pd.read_csv(arguments.table, dtype={"head": str, "metric": str})
+    shown = list(strips(table, arguments.results, arguments.samples))
+    write_text(arguments.page, render(table, shown, arguments.title))
+    head = str(next(iter(table["head"].dropna()), ""))
+    write_atomically(arguments.figure, lambda path: figure_png(table, head, path))
+
+
+if __name__ == "__main__":
+    run(main)

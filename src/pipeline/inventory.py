@@ -1,0 +1,56 @@
+"""Which files a data set's folder holds, listed once a call and not in every job."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.errors import StudyError
+from pipeline.files import write_text
+
+HEADER = "path,bytes,stamp"
+
+
+def scan(root: Path) -> str:
+    """Return the inventory of a folder as CSV text: path, size in bytes and time of change of every file, sorted.
+
+    Raises:
+        StudyError: there is no such folder, or a name that a table cannot hold.
+    """
+    if not root.is_dir():
+        raise StudyError(f"the folder {root} is missing")
+    lines = sorted(f"{_plain(path)},{status.st_size},{status.st_mtime_ns}" for path, status in _walk(root, ""))
+    return "\n".join([HEADER, *lines]) + "\n"
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name, entry.stat()
+
+
+def _plain(path: str) -> str:
+    if any(character in path for character in ',"\n\r'):
+        raise StudyError(f"the file name {path!r} holds a comma, a quote or a line break; rename it")
+    return path
+
+
+def refresh(root: Path, inventory: Path) -> None:
+    """Write a folder's inventory, unless it says just that already."""
+    text = scan(root)
+    if not inventory.is_file() or _digest(inventory.read_text()) != _digest(text):
+        write_text(inventory, text)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def paths(inventory: Path) -> list[str]:
+    """Return the paths of an inventory, sorted."""
+    return sorted(line.split(",")[0] for line in inventory.read_text().splitlines()[1:])

@@ -1,0 +1,98 @@
+"""Stage train: one head in one space, over every fold and seed."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import save_file
+
+from pipeline import families
+from pipeline.errors import StudyError
+from pipeline.files import write_atomically
+from pipeline.folds import Split, splits
+from pipeline.heads import Fitted, HeadSpec, Space
+from pipeline.program import run
+from pipeline.store import Rows, check
+
+
+def space(store: Path, index: pd.DataFrame, classes: list[str], image_size: int) -> Space:
+    """Read a space whole, with the labels of its samples.
+
+    Raises:
+        StudyError: the store and the index are not of the same samples.
+    """
+    rows = Rows(store)
+    if len(rows) != len(index):
+        raise StudyError(f"{store} holds {len(rows)} samples and the index {len(index)}")
+    values = rows.read(0, len(rows))
+    if not np.isfinite(values).all():
+        raise StudyError(f"{store} holds values that are not finite")
+    labels = pd.Categorical(index["label"], categories=classes).codes.astype(np.int64)
+    return Space(values, labels, len(classes), image_size // rows.shape[1])
+
+
+def train(spec: HeadSpec, space: Space, parts: list[Split], seeds: list[int]) -> Iterator[tuple[Split, int, Fitted]]:
+    """Train the head for every fold and seed."""
+    for split in parts:
+        for seed in seeds:
+            # The published scheme seeds by fold; a second seed must differ in every fold.
+            yield split, seed, spec.fit(space, split, seed * len(parts) + split.fold)
+
+
+def predictions(split: Split, seed: int, fitted: Fitted) -> pd.DataFrame:
+    """Return one row a scored sample: `fold`, `seed`, `part`, `row`, and one score a class."""
+    tables = []
+    for part, rows, scores in [
+        ("validation", split.validation, fitted.validation),
+        ("test", split.test, fitted.test),
+    ]:
+        if not np.isfinite(scores).all():
+            raise StudyError(f"the head's scores of fold {split.fold}, seed {seed} are not finite")
+        table = pd.DataFrame(scores, columns=[f"score_{k}" for k in range(scores.shape[1])])
+        table.insert(0, "row", rows)
+        table.insert(0, "part", part)
+        tables.append(table)
+    result = pd.concat(tables, ignore_index=True)
+    result.insert(0, "seed", seed)
+    result.insert(0, "fold", split.fold)
+    return result
+
+
+def main() -> None:
+    """Train one head in one space and write its predictions, weights and curves."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--spec", required=True, help="the head's entry of the configuration as JSON")
+    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--manifests", type=Path, nargs="+", required=True)
+    parser.add_argument("--classes", required=True, help="the class names as JSON, in order")
+    parser.add_argument("--image-size", type=int, required=True, help="side of the images in pixels")
+    parser.add_argument("--folds", type=int, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--predictions", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--curves", type=Path, required=True)
+    arguments = parser.parse_args()
+    spec = families.spec("heads", json.loads(arguments.spec))
+    if not isinstance(spec, HeadSpec):
+        raise StudyError(f"{type(spec).__module__}.Spec is not a HeadSpec")
+    check(arguments.store, arguments.manifests)
+    index = pd.read_parquet(arguments.index)
+    data = space(arguments.store, index, json.loads(arguments.classes), arguments.image_size)
+    tables, curves = [], []
+    tensors: dict[str, np.ndarray] = {}
+    for split, seed, fitted in train(spec, data, splits(index, arguments.folds), arguments.seeds):
+        tables.append(predictions(split, seed, fitted))
+        curves.append(fitted.curve.assign(fold=split.fold, seed=seed))
+        named = {f"fold{split.fold}.seed{seed}.{name}": value for name, value in fitted.tensors.items()}
+        tensors |= {name: np.ascontiguousarray(value) for name, value in named.items()}
+    write_atomically(arguments.weights, lambda path: save_file(tensors, path))
+    write_atomically(arguments.curves, lambda path: pd.concat(curves).to_csv(path, index=False))
+    write_atomically(arguments.predictions, lambda path: pd.concat(tables).to_parquet(path, index=False))
+
+
+if __name__ == "__main__":
+    run(main)

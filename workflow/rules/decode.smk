@@ -1,0 +1,50 @@
+"""Latents back to pixels, and how faithful they are."""
+
+
+rule lay_out_reconstructions:
+    """Write the metadata of one autoencoder's reconstructions: that of the images, which they are compared with."""
+    input:
+        "results/images/{dataset}.zarr/zarr.json",
+    output:
+        "results/reconstructions/{dataset}/{autoencoder}.zarr/zarr.json",
+    log:
+        "logs/decode/{dataset}/{autoencoder}/layout.log",
+    localrule: True
+    conda:
+        "../envs/pipeline.yaml"
+    shell:
+        "cp {input:q} {output:q} 2> {log:q}"
+
+
+rule decode:
+    """Fill one shard of one autoencoder's reconstructions, and measure them."""
+    input:
+        code=lambda wildcards: code(
+            "pipeline.decode", family("autoencoders", study.autoencoders[wildcards.autoencoder])
+        ),
+        files=lambda wildcards: study.autoencoders[wildcards.autoencoder].files(),
+        images=ancient("results/images/{dataset}.zarr/c/{shard}/0/0/0"),
+        image_manifest="results/images/{dataset}/{shard}.json",
+        latents=ancient("results/latents/{dataset}/{autoencoder}.zarr/c/{shard}/0/0/0"),
+        latent_manifest="results/latents/{dataset}/{autoencoder}/{shard}.json",
+        layout="results/reconstructions/{dataset}/{autoencoder}.zarr/zarr.json",
+    output:
+        shard="results/reconstructions/{dataset}/{autoencoder}.zarr/c/{shard}/0/0/0",
+        manifest="results/reconstructions/{dataset}/{autoencoder}/{shard}.json",
+        quality="results/reconstructions/{dataset}/{autoencoder}/{shard}.parquet",
+    log:
+        "logs/decode/{dataset}/{autoencoder}/{shard}.log",
+    benchmark:
+        "logs/decode/{dataset}/{autoencoder}/{shard}.benchmark.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    params:
+        spec=lambda wildcards: study.autoencoders[wildcards.autoencoder].written(),
+        images="results/images/{dataset}.zarr",
+        latents="results/latents/{dataset}/{autoencoder}.zarr",
+        store="results/reconstructions/{dataset}/{autoencoder}.zarr",
+    shell:
+        "python -m pipeline.decode --spec {params.spec:q} --images {params.images:q}"
+        " --image-manifest {input.image_manifest:q} --latents {params.latents:q}"
+        " --latent-manifest {input.latent_manifest:q} --store {params.store:q} --shard {wildcards.shard}"
+        " --manifest {output.manifest:q} --quality {output.quality:q} 2> {log:q}"

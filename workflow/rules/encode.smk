@@ -1,0 +1,57 @@
+"""Pixels to raw, deterministic latents."""
+
+
+def encoder_code(wildcards):
+    """Return the source of the stage and of the family that this wildcard selects."""
+    return code("pipeline.encode", family("autoencoders", study.autoencoders[wildcards.autoencoder]))
+
+
+rule lay_out_latents:
+    """Write the metadata of one autoencoder's latent store, once, before its shards are filled."""
+    input:
+        code=encoder_code,
+        files=lambda wildcards: study.autoencoders[wildcards.autoencoder].files(),
+        images="results/images/{dataset}.zarr/zarr.json",
+    output:
+        "results/latents/{dataset}/{autoencoder}.zarr/zarr.json",
+    log:
+        "logs/encode/{dataset}/{autoencoder}/layout.log",
+    localrule: True
+    conda:
+        "../envs/pipeline.yaml"
+    params:
+        spec=lambda wildcards: study.autoencoders[wildcards.autoencoder].written(),
+        shards=lambda wildcards: study.datasets[wildcards.dataset].shards,
+        images="results/images/{dataset}.zarr",
+        store="results/latents/{dataset}/{autoencoder}.zarr",
+    shell:
+        "python -m pipeline.encode --spec {params.spec:q} --images {params.images:q} --store {params.store:q}"
+        " --shards {params.shards} 2> {log:q}"
+
+
+rule encode:
+    """Fill one shard of one autoencoder's latents, with what lies beside them."""
+    input:
+        code=encoder_code,
+        files=lambda wildcards: study.autoencoders[wildcards.autoencoder].files(),
+        images=ancient("results/images/{dataset}.zarr/c/{shard}/0/0/0"),
+        image_manifest="results/images/{dataset}/{shard}.json",
+        layout="results/latents/{dataset}/{autoencoder}.zarr/zarr.json",
+    output:
+        shard="results/latents/{dataset}/{autoencoder}.zarr/c/{shard}/0/0/0",
+        manifest="results/latents/{dataset}/{autoencoder}/{shard}.json",
+        statistics="results/latents/{dataset}/{autoencoder}/{shard}.safetensors",
+    log:
+        "logs/encode/{dataset}/{autoencoder}/{shard}.log",
+    benchmark:
+        "logs/encode/{dataset}/{autoencoder}/{shard}.benchmark.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    params:
+        spec=lambda wildcards: study.autoencoders[wildcards.autoencoder].written(),
+        images="results/images/{dataset}.zarr",
+        store="results/latents/{dataset}/{autoencoder}.zarr",
+    shell:
+        "python -m pipeline.encode --spec {params.spec:q} --images {params.images:q}"
+        " --image-manifest {input.image_manifest:q} --store {params.store:q} --shard {wildcards.shard}"
+        " --manifest {output.manifest:q} --statistics {output.statistics:q} 2> {log:q}"

@@ -1,0 +1,26 @@
+"""Three predictions to the information loss and the learnability gap."""
+
+
+rule evaluate:
+    """Compare one head in image, reconstruction and latent space, with paired intervals."""
+    input:
+        code=code("pipeline.evaluate"),
+        index="results/index/{dataset}.parquet",
+        image=f"results/heads/{{dataset}}/{study.baseline()}/latent/{{head}}/predictions.parquet",
+        reconstruction="results/heads/{dataset}/{autoencoder}/reconstruction/{head}/predictions.parquet",
+        latent="results/heads/{dataset}/{autoencoder}/latent/{head}/predictions.parquet",
+    output:
+        gap="results/scores/{dataset}/{autoencoder}/{head}/gap.csv",
+        scores="results/scores/{dataset}/{autoencoder}/{head}/scores.csv",
+        resampled="results/scores/{dataset}/{autoencoder}/{head}/resampled.parquet",
+    log:
+        "logs/evaluate/{dataset}/{autoencoder}/{head}.log",
+    conda:
+        "../envs/pipeline.yaml"
+    params:
+        classes=lambda wildcards: json.dumps(study.datasets[wildcards.dataset].classes),
+        replicates=study.entries.replicates,
+    shell:
+        "python -m pipeline.evaluate --index {input.index:q} --classes {params.classes:q} --image {input.image:q}"
+        " --reconstruction {input.reconstruction:q} --latent {input.latent:q} --replicates {params.replicates}"
+        " --gap {output.gap:q} --scores {output.scores:q} --resampled {output.resampled:q} 2> {log:q}"

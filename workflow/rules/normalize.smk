@@ -1,0 +1,44 @@
+"""Raw files to pixels in [0, 1] at one size."""
+
+
+rule lay_out_images:
+    """Write the metadata of a data set's image store, once, before its shards are filled."""
+    input:
+        code=code("pipeline.normalize"),
+        mapping="private/{dataset}.mapping.csv",
+    output:
+        "results/images/{dataset}.zarr/zarr.json",
+    log:
+        "logs/normalize/{dataset}/layout.log",
+    localrule: True
+    conda:
+        "../envs/pipeline.yaml"
+    params:
+        spec=lambda wildcards: study.datasets[wildcards.dataset].pixels.written(),
+        shards=lambda wildcards: study.datasets[wildcards.dataset].shards,
+        store="results/images/{dataset}.zarr",
+    shell:
+        "python -m pipeline.normalize --spec {params.spec:q} --mapping {input.mapping:q} --store {params.store:q}"
+        " --shards {params.shards} 2> {log:q}"
+
+
+rule normalize:
+    """Fill one shard of a data set's images."""
+    input:
+        code=code("pipeline.normalize"),
+        mapping="private/{dataset}.mapping.csv",
+        layout="results/images/{dataset}.zarr/zarr.json",
+    output:
+        shard="results/images/{dataset}.zarr/c/{shard}/0/0/0",
+        manifest="results/images/{dataset}/{shard}.json",
+    log:
+        "logs/normalize/{dataset}/{shard}.log",
+    conda:
+        "../envs/pipeline.yaml"
+    params:
+        spec=lambda wildcards: study.datasets[wildcards.dataset].pixels.written(),
+        root=lambda wildcards: study.datasets[wildcards.dataset].root,
+        store="results/images/{dataset}.zarr",
+    shell:
+        "python -m pipeline.normalize --spec {params.spec:q} --mapping {input.mapping:q} --root {params.root:q}"
+        " --store {params.store:q} --shard {wildcards.shard} --manifest {output.manifest:q} 2> {log:q}"

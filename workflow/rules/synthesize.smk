@@ -1,0 +1,20 @@
+"""Generated benchmarks, as files like those that a hospital would hand over."""
+
+
+rule synthesize:
+    """Generate one benchmark's image files, labels and inventory."""
+    input:
+        code=lambda wildcards: code("pipeline.synthesize", family("benchmarks", study.benchmarks[wildcards.benchmark])),
+    output:
+        labels="results/benchmarks/{benchmark}.labels.csv",
+        inventory="results/benchmarks/{benchmark}.inventory.csv",
+    log:
+        "logs/synthesize/{benchmark}.log",
+    conda:
+        "../envs/pipeline.yaml"
+    params:
+        spec=lambda wildcards: study.benchmarks[wildcards.benchmark].written(),
+        folder="results/benchmarks/{benchmark}",
+    shell:
+        "python -m pipeline.synthesize --spec {params.spec:q} --folder {params.folder:q}"
+        " --labels {output.labels:q} --inventory {output.inventory:q} 2> {log:q}"
