@@ -81,7 +81,7 @@ def blur(field: Plane, sigma: float) -> Plane:
     # Imported late: the Snakefile reads specs in every cluster job and blurs nothing.
     from skimage.filters import gaussian
 
-    smooth = gaussian(field, sigma=sigma, mode="reflect", preserve_range=True)  # type: ignore[no-untyped-call]
+    smooth = gaussian(field, sigma=sigma, mode="reflect", preserve_range=True)
     return np.asarray(smooth, dtype=np.float64)
 
 
