@@ -16,7 +16,7 @@ class Spec(HeadSpec):
     """Euclidean neighbours among the training rows; each neighbour votes by one over its class's frequency."""
 
     family: Literal["knn"]
-    grid: Annotated[int, Field(ge=1)] = 4
+    grid: Annotated[int, Field(ge=1)] = 16
     """Cells along one side that the space is averaged over."""
     neighbours: list[int] = [3, 9, 27]
     """Numbers of neighbours to choose from, on the validation rows."""

@@ -15,7 +15,7 @@ class Spec(HeadSpec):
     """Logistic regression whose strength of regularisation is chosen on the validation rows."""
 
     family: Literal["linear"]
-    grid: Annotated[int, Field(ge=1)] = 4
+    grid: Annotated[int, Field(ge=1)] = 16
     """Cells along one side that the space is averaged over."""
     strengths: list[float] = [0.001, 0.01, 0.1, 1.0]
     """Inverse strengths of the L2 penalty (scikit-learn's C) to choose from."""
