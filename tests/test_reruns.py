@@ -1,0 +1,134 @@
+"""What a second call does: nothing, or just what a change asks for."""
+
+import copy
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.studies import STUDY, call, configure, plan, run, tiny
+
+TABLE = "results/gap_table.csv"
+SHARD = "results/latents/blobs/lossy.zarr/c/1/0/0/0"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny study that has run once."""
+    folder = tiny(tmp_path_factory.mktemp("study"))
+    run(folder)
+    return folder
+
+
+@pytest.fixture
+def study(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished study, with every time of change kept."""
+    return shutil.copytree(finished, tmp_path / "study", symlinks=True)
+
+
+def test_a_second_call_does_nothing_in_three_seconds(study: Path) -> None:
+    # Processor time, since other tests share the machine: a call that does nothing hardly waits.
+    before = os.times()
+    assert "Nothing to be done" in run(study)
+    after = os.times()
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 3
+
+
+def test_adding_a_head_trains_and_evaluates_it_and_encodes_nothing(study: Path) -> None:
+    wider = copy.deepcopy(STUDY)
+    wider["heads"]["linear"] = {"family": "linear", "grid": 4}
+    configure(study, wider)
+    assert plan(study) == {"train": 4, "evaluate": 2, "tabulate": 1, "tabulate_study": 1}
+
+
+def test_adding_an_autoencoder_leaves_the_others_alone(study: Path) -> None:
+    wider = copy.deepcopy(STUDY)
+    wider["autoencoders"]["shuffle"] = {"family": "pixel-unshuffle", "stride": 4}
+    configure(study, wider)
+    jobs = plan(study)
+    assert (jobs["encode"], jobs["decode"], jobs["train"], jobs["evaluate"]) == (2, 2, 2, 1)
+    assert "normalize" not in jobs
+
+
+def test_editing_an_autoencoders_module_encodes_that_one_again(study: Path) -> None:
+    module = study / "src/pipeline/autoencoders/lossy.py"
+    module.write_text(module.read_text() + "\n# A change.\n")
+    jobs = plan(study)
+    assert (jobs["encode"], jobs["decode"], jobs["train"], jobs["evaluate"]) == (2, 2, 2, 1)
+
+
+def test_touching_a_module_without_changing_it_does_nothing(study: Path) -> None:
+    os.utime(study / "src/pipeline/autoencoders/lossy.py")
+    assert plan(study) == {}
+
+
+def test_another_order_of_keys_in_the_configuration_does_nothing(study: Path) -> None:
+    (study / "study.yaml").write_text(
+        (study / "study.yaml").read_text().replace("{family: lossy, stride: 8}", "{stride: 8, family: lossy}")
+    )
+    assert plan(study) == {}
+
+
+def test_a_deleted_shard_is_made_again_with_what_follows(study: Path) -> None:
+    table = (study / TABLE).read_bytes()
+    (study / SHARD).unlink()
+    printed = run(study)
+    assert f"{SHARD} is missing or changed" in printed
+    assert (study / SHARD).is_file()
+    assert (study / TABLE).read_bytes() == table
+    assert plan(study) == {}
+
+
+def test_a_deleted_shard_costs_one_encode_and_leaves_other_autoencoders_alone(study: Path) -> None:
+    (study / SHARD).unlink()
+    jobs = plan(study)
+    assert jobs["encode"] == 1
+    assert (jobs["train"], jobs["decode"]) == (2, 1)
+
+
+def test_a_changed_shard_is_made_again(study: Path) -> None:
+    table, shard = (study / TABLE).read_bytes(), (study / SHARD).read_bytes()
+    damaged = bytearray(shard)
+    damaged[len(damaged) // 2] ^= 1
+    (study / SHARD).write_bytes(damaged)
+    run(study)
+    assert (study / SHARD).read_bytes() == shard
+    assert (study / TABLE).read_bytes() == table
+
+
+def test_a_shard_that_was_only_touched_does_nothing(study: Path) -> None:
+    os.utime(study / SHARD)
+    assert plan(study) == {}
+
+
+def test_a_new_image_is_seen_by_the_next_call(study: Path) -> None:
+    before = (study / TABLE).read_text()
+    place = study / "images/dim/dim-99"
+    place.mkdir()
+    Image.fromarray(np.full((16, 16), 40, np.uint8)).save(place / "0.png")
+    assert plan(study)["index"] == 1
+    run(study)
+    assert (study / TABLE).read_text() != before
+    assert ",49," in (study / TABLE).read_text()
+
+
+def test_one_data_sets_table_can_be_made_alone(study: Path) -> None:
+    shutil.rmtree(study / "results/scores")
+    (study / "results/gap_table/blobs.csv").unlink()
+    assert plan(study, "results/gap_table/blobs.csv") == {"evaluate": 2, "tabulate": 1}
+
+
+def test_changing_the_seeds_trains_again_and_encodes_nothing(study: Path) -> None:
+    configure(study, STUDY | {"seeds": [0, 1]})
+    jobs = plan(study)
+    assert jobs["train"] == 4
+    assert "encode" not in jobs
+
+
+def test_a_job_does_not_list_the_data_sets_folder(study: Path) -> None:
+    shutil.rmtree(study / "images")
+    planned = call(study, "--mode", "subprocess", "--dry-run", "--", TABLE)
+    assert planned.returncode == 0, planned.stdout
