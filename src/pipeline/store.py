@@ -69,8 +69,11 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a manifest."""
-        return cls(**json.loads(path.read_text()))
+        """Read a manifest; raise StudyError for one that describes no shard, as that of a lost shard does not."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (ValueError, TypeError):
+            raise StudyError(f"{path} describes no shard; the next call makes it again") from None
 
 
 def lay_out(folder: Path, layout: Layout) -> None:
@@ -108,19 +111,25 @@ def write_shard(folder: Path, shard: int, values: NDArray[Any], made_by: dict[st
     """Write one whole shard and return its manifest.
 
     Raises:
-        StudyError: the values are not this shard's rows, or not all of them are finite in the store's type.
+        StudyError: the values are not this shard's rows, not of the store's kind, or not all finite in its type.
     """
-    array = zarr.open_array(folder, mode="r+")
+    # An array keeps the setting under which it was opened; without it a shard of zeros would not become a file.
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        array = zarr.open_array(folder, mode="r+")
     start, stop = shard_rows(folder, shard)
     if values.shape != (stop - start, *array.shape[1:]):
         raise StudyError(f"shard {shard} of {folder} takes {(stop - start, *array.shape[1:])}, not {values.shape}")
-    stored = values.astype(array.dtype)
+    if values.dtype.kind != array.dtype.kind:
+        raise StudyError(f"{folder} holds {array.dtype}, and {values.dtype} would lose its fractions")
+    with np.errstate(over="ignore"):
+        stored = values.astype(array.dtype)
     if not np.isfinite(stored).all():
         first = start + int(np.flatnonzero(~np.isfinite(stored).all(axis=(1, 2, 3)))[0])
         raise StudyError(f"row {first} of {folder} is not finite as {array.dtype}")
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        array[start:stop] = stored
     path = shard_path(folder, shard)
+    # What is left of an earlier shard would be read first, and fail if it is damaged.
+    path.unlink(missing_ok=True)
+    array[start:stop] = stored
     flush(path)
     return Manifest(start, stop, sha256(path), path.stat().st_size, made_by)
 
@@ -152,6 +161,7 @@ class Rows:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._array = zarr.open_array(folder, mode="r")
         self.shape: tuple[int, int, int] = tuple(self._array.shape[1:])  # type: ignore[assignment]
 
@@ -159,9 +169,17 @@ class Rows:
         return int(self._array.shape[0])
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return rows `start` to `stop` as n x c x h x w."""
+        """Return rows `start` to `stop` as n x c x h x w; raise StudyError where their shard is missing."""
+        self._require_shards(start, stop)
         stored = np.asarray(self._array[start:stop])
         return from_grid(stored) if stored.dtype == np.uint16 else stored.astype(np.float32)
+
+    def _require_shards(self, start: int, stop: int) -> None:
+        # Zarr takes a missing file for a shard of zeros.
+        per_shard = (self._array.shards or self._array.shape)[0]
+        for shard in range(start // per_shard, math.ceil(min(stop, len(self)) / per_shard)):
+            if not shard_path(self._folder, shard).is_file():
+                raise StudyError(f"{shard_path(self._folder, shard)} is missing; the next call makes it again")
 
     @property
     def attributes(self) -> dict[str, Any]:

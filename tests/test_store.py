@@ -1,0 +1,197 @@
+"""Whole shards, each a file of its own, each what its manifest says."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import StudyError
+from pipeline.store import (
+    GRID,
+    Layout,
+    Manifest,
+    Rows,
+    check,
+    from_grid,
+    lay_out,
+    shard_path,
+    shard_rows,
+    to_grid,
+    write_shard,
+)
+
+SHAPE = (2, 4, 4)
+
+
+def laid_out(folder: Path, dtype: Any = "float32", rows: int = 25, shards: int = 3) -> Path:
+    lay_out(folder, Layout(rows, SHAPE, shards, dtype, {"kind": "latents"}))
+    return folder
+
+
+def values(folder: Path, shard: int, seed: int = 0) -> np.ndarray:
+    start, stop = shard_rows(folder, shard)
+    return np.random.default_rng([seed, shard]).normal(size=(stop - start, *SHAPE)).astype(np.float32)
+
+
+def filled(folder: Path, shards: int = 3) -> list[Path]:
+    """Fill a store and return its manifests."""
+    manifests = [folder.with_name("store") / f"{shard}.json" for shard in range(shards)]
+    for shard, path in enumerate(manifests):
+        write_shard(folder, shard, values(folder, shard), {"spec": "test"}).write(path)
+    return manifests
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 0.0), ("float16", 2e-3)])
+def test_rows_come_back_across_shards(tmp_path: Path, dtype: str, tolerance: float) -> None:
+    store = laid_out(tmp_path / "store.zarr", dtype)
+    filled(store)
+    rows = Rows(store)
+    expected = np.concatenate([values(store, shard) for shard in range(3)])
+    assert (len(rows), rows.shape, rows.dtype, rows.attributes) == (25, SHAPE, np.dtype(dtype), {"kind": "latents"})
+    for start, stop in [(0, 25), (8, 10), (24, 25), (20, 99)]:
+        read = rows.read(start, stop)
+        assert read.dtype == np.float32
+        np.testing.assert_allclose(read, expected[start:stop], rtol=tolerance, atol=tolerance)
+
+
+def test_a_plain_zarr_reader_sees_the_same(tmp_path: Path) -> None:
+    store = laid_out(tmp_path / "store.zarr")
+    filled(store)
+    np.testing.assert_array_equal(zarr.open_array(store, mode="r")[:], Rows(store).read(0, 25))
+
+
+@given(st.integers(1, 2000), st.integers(1, 200))
+def test_every_row_is_in_one_shard_and_no_shard_is_empty(rows: int, shards: int) -> None:
+    layout = Layout(rows, SHAPE, shards, "float32", {})
+    try:
+        per_shard = layout.rows_per_shard()
+    except StudyError as error:
+        suggested = int(str(error).split("'shards: ")[1].rstrip("'"))
+        assert 1 <= suggested < shards
+        per_shard, shards = Layout(rows, SHAPE, suggested, "float32", {}).rows_per_shard(), suggested
+    assert per_shard * (shards - 1) < rows <= per_shard * shards
+
+
+def test_shards_cover_the_rows_of_the_store_on_the_disk(tmp_path: Path) -> None:
+    store = laid_out(tmp_path, rows=25, shards=3)
+    assert [shard_rows(store, shard) for shard in range(3)] == [(0, 9), (9, 18), (18, 25)]
+
+
+@pytest.mark.parametrize("shape", [(8, *SHAPE), (10, *SHAPE), (9, 2, 4, 5), (9, 32)])
+def test_values_that_are_not_the_shards_rows_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    store = laid_out(tmp_path)
+    with pytest.raises(StudyError, match=r"shard 0 of .* takes \(9, 2, 4, 4\)"):
+        write_shard(store, 0, np.zeros(shape, np.float32), {})
+    assert not shard_path(store, 0).exists()
+
+
+@pytest.mark.parametrize(("dtype", "bad"), [("float32", np.nan), ("float32", np.inf), ("float16", 1e6)])
+def test_values_that_are_not_finite_as_stored_are_refused(tmp_path: Path, dtype: str, bad: float) -> None:
+    store = laid_out(tmp_path, dtype)
+    broken = values(store, 1)
+    broken[4, 1, 2, 3] = bad
+    with pytest.raises(StudyError, match=f"row 13 of .* is not finite as {dtype}"):
+        write_shard(store, 1, broken, {})
+    assert not shard_path(store, 1).exists()
+
+
+def test_pixels_that_are_not_on_the_grid_are_refused(tmp_path: Path) -> None:
+    store = laid_out(tmp_path, "uint16")
+    with pytest.raises(StudyError, match="holds uint16, and float32"):
+        write_shard(store, 0, np.full((9, *SHAPE), 0.5, np.float32), {})
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_a_shard_of_zeros_is_a_file(tmp_path: Path, dtype: str) -> None:
+    store = laid_out(tmp_path, dtype)
+    manifest = write_shard(store, 0, np.zeros((9, *SHAPE), dtype), {})
+    assert shard_path(store, 0).stat().st_size == manifest.bytes > 0
+    np.testing.assert_array_equal(Rows(store).read(0, 9), 0)
+
+
+def test_a_missing_shard_is_not_read_as_zeros(tmp_path: Path) -> None:
+    store = laid_out(tmp_path / "store.zarr")
+    filled(store)
+    shard_path(store, 1).unlink()
+    Rows(store).read(0, 9)
+    Rows(store).read(18, 25)
+    for start, stop in [(0, 10), (9, 18), (0, 25), (17, 19)]:
+        with pytest.raises(StudyError, match="c/1/0/0/0 is missing"):
+            Rows(store).read(start, stop)
+
+
+def test_the_same_rows_give_the_same_bytes_and_the_same_manifest(tmp_path: Path) -> None:
+    stores = [laid_out(tmp_path / name / "store.zarr") for name in ("a", "b")]
+    manifests = [filled(store) for store in stores]
+    first = [(shard_path(stores[0], k).read_bytes(), manifests[0][k].read_bytes()) for k in range(3)]
+    assert first == [(shard_path(stores[1], k).read_bytes(), manifests[1][k].read_bytes()) for k in range(3)]
+    assert (stores[0] / "zarr.json").read_bytes() == (stores[1] / "zarr.json").read_bytes()
+    filled(stores[0])
+    assert first == [(shard_path(stores[0], k).read_bytes(), manifests[0][k].read_bytes()) for k in range(3)]
+
+
+def test_what_is_left_of_a_damaged_shard_does_not_matter(tmp_path: Path) -> None:
+    store = laid_out(tmp_path / "store.zarr")
+    manifests = filled(store)
+    shard_path(store, 1).write_bytes(b"half a shard")
+    write_shard(store, 1, values(store, 1), {"spec": "test"})
+    check(store, manifests)
+
+
+def test_laying_out_again_leaves_shards_alone(tmp_path: Path) -> None:
+    store = laid_out(tmp_path / "store.zarr")
+    manifests = filled(store)
+    laid_out(store)
+    check(store, manifests)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [flip, Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
+def test_a_shard_that_is_not_what_its_manifest_says_is_named(tmp_path: Path, harm: Any) -> None:
+    store = laid_out(tmp_path / "store.zarr")
+    manifests = filled(store)
+    check(store, manifests)
+    harm(shard_path(store, 2))
+    check(store, manifests[:2])
+    with pytest.raises(StudyError, match="c/2/0/0/0 is not what .*2.json describes; delete it"):
+        check(store, manifests)
+
+
+@pytest.mark.parametrize("content", ['{"lost": true}', "", "[]", "{", '{"start": 0}'])
+def test_a_manifest_that_describes_no_shard_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "0.json"
+    path.write_text(content)
+    with pytest.raises(StudyError, match=r"0\.json describes no shard"):
+        Manifest.read(path)
+
+
+def test_a_manifest_comes_back(tmp_path: Path) -> None:
+    manifest = Manifest(3, 9, "ab", 12, {"spec": {"family": "identity"}})
+    manifest.write(tmp_path / "m.json")
+    assert Manifest.read(tmp_path / "m.json") == manifest
+
+
+@pytest.mark.parametrize("bits", [1, 8, 12, 16])
+def test_every_level_of_a_bit_depth_survives_the_grid(bits: int) -> None:
+    levels = np.arange(2**bits)
+    pixels = (levels / (2**bits - 1)).astype(np.float32)
+    stored = to_grid(pixels)
+    assert len(np.unique(stored)) == 2**bits
+    np.testing.assert_array_equal(np.rint(from_grid(stored).astype(np.float64) * (2**bits - 1)), levels)
+    np.testing.assert_array_equal(to_grid(from_grid(stored)), stored)
+
+
+def test_the_grid_clips_and_refuses_what_is_not_finite() -> None:
+    np.testing.assert_array_equal(to_grid(np.float32([-1e30, -0.1, 0, 1, 1.1, 1e30])), [0, 0, 0, GRID, GRID, GRID])
+    for bad in (np.nan, np.inf, -np.inf):
+        with pytest.raises(StudyError, match="not finite"):
+            to_grid(np.float32([0, bad]))
