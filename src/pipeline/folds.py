@@ -52,6 +52,8 @@ def check(index: pd.DataFrame, classes: list[str], folds: int) -> None:
     if (shared > 1).any():
         raise StudyError(f"patient {shared.index[shared > 1][0]} (hashed) is in more than one fold")
     for split in splits(index, folds):
+        if not len(split.test):
+            raise StudyError(f"fold {split.fold} of {folds} has no sample; set 'folds' to how many there are")
         missing = set(classes) - set(index["label"].iloc[split.train])
         if missing:
             raise StudyError(f"fold {split.fold} would train without class {sorted(missing)[0]!r}; use fewer folds")
