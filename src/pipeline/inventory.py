@@ -15,28 +15,39 @@ def scan(root: Path) -> str:
     """Return the inventory of a folder as CSV text: path, size in bytes and time of change of every file, sorted.
 
     Raises:
-        StudyError: there is no such folder, or a name that a table cannot hold.
+        StudyError: there is no such folder, or one that cannot be listed, or a name that a table cannot hold.
     """
     if not root.is_dir():
         raise StudyError(f"the folder {root} is missing")
-    lines = sorted(f"{_plain(path)},{status.st_size},{status.st_mtime_ns}" for path, status in _walk(root, ""))
+    try:
+        found = list(_walk(root, "", frozenset()))
+    except OSError as error:
+        raise StudyError(f"the folder {error.filename} cannot be listed: {error.strerror}") from None
+    lines = sorted(f"{_plain(path)},{status.st_size},{status.st_mtime_ns}" for path, status in found)
     return "\n".join([HEADER, *lines]) + "\n"
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, os.stat_result]]:
+    status = folder.stat()
+    here = status.st_dev, status.st_ino
+    if here in above:
+        raise StudyError(f"the folder {folder} is a link to one above it")
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", above | {here})
             else:
-                yield prefix + entry.name, entry.stat()
+                # A link to nothing is listed as it is: who opens it says what is wrong with it.
+                yield prefix + entry.name, entry.stat(follow_symlinks=Path(entry.path).exists())
 
 
 def _plain(path: str) -> str:
     if any(character in path for character in ',"\n\r'):
         raise StudyError(f"the file name {path!r} holds a comma, a quote or a line break; rename it")
+    if any("\ud800" <= character <= "\udfff" for character in path):
+        raise StudyError(f"the file name {path!r} is not UTF-8; rename it")
     return path
 
 
@@ -53,4 +64,4 @@ def _digest(text: str) -> str:
 
 def paths(inventory: Path) -> list[str]:
     """Return the paths of an inventory, sorted."""
-    return sorted(line.split(",")[0] for line in inventory.read_text().splitlines()[1:])
+    return sorted(line.split(",")[0] for line in inventory.read_text().split("\n")[1:-1])

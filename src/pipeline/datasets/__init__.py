@@ -5,9 +5,9 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.errors import StudyError
 from pipeline.pixels import PixelSpec
@@ -48,6 +48,15 @@ class DatasetSpec(Spec):
     frames: Annotated[int, Field(ge=1)] | None = None
     """At most so many frames of a multi-frame file, evenly spaced; None takes all."""
 
+    @model_validator(mode="after")
+    def _classes_tell_apart(self) -> Self:
+        if len(self.classes) == 1:
+            raise ValueError("one class alone leaves nothing to tell apart; without labels leave 'classes' out")
+        for name in self.classes:
+            if self.classes.count(name) > 1 or name in self.leave_out:
+                raise ValueError(f"the class {name!r} stands there twice")
+        return self
+
     @abstractmethod
     def listed(self, files: list[str]) -> list[Listed]:
         """Return one entry for each of the data set's image files.
@@ -78,9 +87,16 @@ def checked(entries: Iterable[Listed], spec: DatasetSpec) -> list[Listed]:
     return kept
 
 
-IMAGE_NAME = re.compile(r"\.(dcm|dicom|ima|png|jpe?g)$|(^|/)[^./]+$", re.IGNORECASE)
+READABLE = r"\.(dcm|dicom|dic|ima|png|jpe?g|jfif)$"
+UNREADABLE = r"\.(tiff?|bmp|gif|webp|jp2|nii|nii\.gz|mha|mhd|nrrd|avi|mp4)$"
+BARE = r"(^|/)[^./]+$|\.[0-9]+$"
+IMAGE_NAME = re.compile(f"{READABLE}|{UNREADABLE}|{BARE}", re.IGNORECASE)
 
 
 def is_image_name(path: str) -> bool:
-    """Tell whether a file's name may be that of an image: a known ending, or none at all as DICOM files often have."""
+    """Tell whether a file's name may be that of an image.
+
+    DICOM files often have no ending, or a unique identifier's last number. Images in formats that are not supported
+    count, too, because they must end among the refused files and not be passed over.
+    """
     return IMAGE_NAME.search(path) is not None

@@ -1,5 +1,6 @@
 """A table that names every image's file, patient and label."""
 
+import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -38,7 +39,7 @@ class Spec(DatasetSpec):
     def _table(self) -> pd.DataFrame:
         if not Path(self.labels).is_file():
             raise StudyError(f"the label file {self.labels} is missing")
-        table = pd.read_csv(self.labels, dtype=str, keep_default_na=False)
+        table = self._parsed()
         wanted = [self.path_column, self.patient_column, self.fold_column]
         wanted += [self.label_column] if self.classes else []
         for column in wanted:
@@ -46,17 +47,30 @@ class Spec(DatasetSpec):
                 raise StudyError(f"{self.labels} has no column {column!r}; it has {', '.join(table.columns)}")
         return table.sort_values(self.path_column, kind="stable")
 
+    def _parsed(self) -> pd.DataFrame:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            try:
+                # Without `index_col` a row with a field too many would move every column by one.
+                return pd.read_csv(self.labels, dtype=str, keep_default_na=False, index_col=False)
+            except (ValueError, pd.errors.ParserWarning) as error:
+                reason = str(error).strip()
+                raise StudyError(f"the label file {self.labels} is not a CSV file in UTF-8: {reason}") from None
+
     def _entry(self, row: dict[str, str]) -> Listed:
         path = row[self.path_column]
         patient = path if self.patient_column is None else row[self.patient_column]
-        if not patient:
+        if not patient.strip():
             raise StudyError(f"{self.labels} names no patient for {path!r} in column {self.patient_column!r}")
+        if patient != patient.strip() and self.patient_column is not None:
+            # Taken as it is, it could be one patient under two names.
+            raise StudyError(f"{self.labels} has spaces around the patient {patient!r} of {path!r}; remove them")
         return Listed(path, patient, row[self.label_column] if self.classes else None, self._fold(row))
 
     def _fold(self, row: dict[str, str]) -> int | None:
         if self.fold_column is None:
             return None
         text = row[self.fold_column]
-        if not text.isdigit() or int(text) >= self.folds:
+        if not (text.isascii() and text.isdigit()) or int(text) >= self.folds:
             raise StudyError(f"{self.labels} has the fold {text!r}, and {self.folds} folds from 0 are declared")
         return int(text)
