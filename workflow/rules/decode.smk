@@ -19,13 +19,13 @@ rule lay_out_reconstructions:
 rule decode:
     """Fill one shard of one autoencoder's reconstructions, and measure them."""
     input:
-        code=lambda wildcards: code(
-            "pipeline.decode", family("autoencoders", study.autoencoders[wildcards.autoencoder])
-        ),
-        files=lambda wildcards: study.autoencoders[wildcards.autoencoder].files(),
-        images=ancient("results/images/{dataset}.zarr/c/{shard}/0/0/0"),
+        code=lambda wildcards: plan.code("decode", "autoencoders", wildcards.autoencoder),
+        files=lambda wildcards: plan.weights(wildcards.autoencoder),
+        images="results/images/{dataset}.zarr/zarr.json",
+        image_shard=ancient("results/images/{dataset}.zarr/c/{shard}/0/0/0"),
         image_manifest="results/images/{dataset}/{shard}.json",
-        latents=ancient("results/latents/{dataset}/{autoencoder}.zarr/c/{shard}/0/0/0"),
+        latents="results/latents/{dataset}/{autoencoder}.zarr/zarr.json",
+        latent_shard=ancient("results/latents/{dataset}/{autoencoder}.zarr/c/{shard}/0/0/0"),
         latent_manifest="results/latents/{dataset}/{autoencoder}/{shard}.json",
         layout="results/reconstructions/{dataset}/{autoencoder}.zarr/zarr.json",
     output:
@@ -39,10 +39,10 @@ rule decode:
     conda:
         "../envs/pipeline.yaml"
     params:
-        spec=lambda wildcards: study.autoencoders[wildcards.autoencoder].written(),
-        images="results/images/{dataset}.zarr",
-        latents="results/latents/{dataset}/{autoencoder}.zarr",
-        store="results/reconstructions/{dataset}/{autoencoder}.zarr",
+        spec=lambda wildcards: plan.spec("autoencoders", wildcards.autoencoder),
+        images=store("images"),
+        latents=store("latents"),
+        store=store("layout"),
     shell:
         "python -m pipeline.decode --spec {params.spec:q} --images {params.images:q}"
         " --image-manifest {input.image_manifest:q} --latents {params.latents:q}"

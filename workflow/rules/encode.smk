@@ -1,29 +1,24 @@
 """Pixels to raw, deterministic latents."""
 
 
-def encoder_code(wildcards):
-    """Return the source of the stage and of the family that this wildcard selects."""
-    return code("pipeline.encode", family("autoencoders", study.autoencoders[wildcards.autoencoder]))
-
-
 rule lay_out_latents:
     """Write the metadata of one autoencoder's latent store, once, before its shards are filled."""
     input:
-        code=encoder_code,
-        files=lambda wildcards: study.autoencoders[wildcards.autoencoder].files(),
+        code=lambda wildcards: plan.code("encode", "autoencoders", wildcards.autoencoder),
+        files=lambda wildcards: plan.weights(wildcards.autoencoder),
         images="results/images/{dataset}.zarr/zarr.json",
     output:
-        "results/latents/{dataset}/{autoencoder}.zarr/zarr.json",
+        layout="results/latents/{dataset}/{autoencoder}.zarr/zarr.json",
     log:
         "logs/encode/{dataset}/{autoencoder}/layout.log",
     localrule: True
     conda:
         "../envs/pipeline.yaml"
     params:
-        spec=lambda wildcards: study.autoencoders[wildcards.autoencoder].written(),
+        spec=lambda wildcards: plan.spec("autoencoders", wildcards.autoencoder),
         shards=lambda wildcards: study.datasets[wildcards.dataset].shards,
-        images="results/images/{dataset}.zarr",
-        store="results/latents/{dataset}/{autoencoder}.zarr",
+        images=store("images"),
+        store=store("layout"),
     shell:
         "python -m pipeline.encode --spec {params.spec:q} --images {params.images:q} --store {params.store:q}"
         " --shards {params.shards} 2> {log:q}"
@@ -32,9 +27,10 @@ rule lay_out_latents:
 rule encode:
     """Fill one shard of one autoencoder's latents, with what lies beside them."""
     input:
-        code=encoder_code,
-        files=lambda wildcards: study.autoencoders[wildcards.autoencoder].files(),
-        images=ancient("results/images/{dataset}.zarr/c/{shard}/0/0/0"),
+        code=lambda wildcards: plan.code("encode", "autoencoders", wildcards.autoencoder),
+        files=lambda wildcards: plan.weights(wildcards.autoencoder),
+        images="results/images/{dataset}.zarr/zarr.json",
+        image_shard=ancient("results/images/{dataset}.zarr/c/{shard}/0/0/0"),
         image_manifest="results/images/{dataset}/{shard}.json",
         layout="results/latents/{dataset}/{autoencoder}.zarr/zarr.json",
     output:
@@ -48,9 +44,9 @@ rule encode:
     conda:
         "../envs/pipeline.yaml"
     params:
-        spec=lambda wildcards: study.autoencoders[wildcards.autoencoder].written(),
-        images="results/images/{dataset}.zarr",
-        store="results/latents/{dataset}/{autoencoder}.zarr",
+        spec=lambda wildcards: plan.spec("autoencoders", wildcards.autoencoder),
+        images=store("images"),
+        store=store("layout"),
     shell:
         "python -m pipeline.encode --spec {params.spec:q} --images {params.images:q}"
         " --image-manifest {input.image_manifest:q} --store {params.store:q} --shard {wildcards.shard}"

@@ -4,7 +4,7 @@
 rule evaluate:
     """Compare one head in image, reconstruction and latent space, with paired intervals."""
     input:
-        code=code("pipeline.evaluate"),
+        code=plan.code("evaluate"),
         index="results/index/{dataset}.parquet",
         image=f"results/heads/{{dataset}}/{study.baseline()}/latent/{{head}}/predictions.parquet",
         reconstruction="results/heads/{dataset}/{autoencoder}/reconstruction/{head}/predictions.parquet",

@@ -4,7 +4,7 @@
 rule fit:
     """Train one of the shipped autoencoders on generated natural-image statistics, from its recipe."""
     input:
-        code=code("pipeline.fit"),
+        code=plan.code("fit"),
         recipe="resources/weights/{weights}/recipe.json",
     output:
         config="results/weights/fitted/{weights}/config.json",
@@ -16,6 +16,6 @@ rule fit:
     conda:
         "../envs/pipeline.yaml"
     params:
-        folder="results/weights/fitted/{weights}",
+        folder=store("weights"),
     shell:
         "python -m pipeline.fit --recipe {input.recipe:q} --folder {params.folder:q} 2> {log:q}"

@@ -1,12 +1,6 @@
 """Which samples there are, of whom, with which label, in which fold."""
 
 
-def inventory_of(dataset):
-    """Return the list of a data set's files: made with a generated folder, otherwise refreshed by every call."""
-    benchmark = study.generated(dataset)
-    return f"results/benchmarks/{benchmark}.inventory.csv" if benchmark else f"private/{dataset}.inventory.csv"
-
-
 rule salt:
     """Draw the secret with which identifiers are hashed; keep it, or every identifier changes."""
     output:
@@ -23,8 +17,8 @@ rule salt:
 rule index:
     """Read every file of a data set once, refuse what cannot be trusted, and assign folds."""
     input:
-        code=lambda wildcards: code("pipeline.index", family("datasets", study.datasets[wildcards.dataset])),
-        inventory=lambda wildcards: inventory_of(wildcards.dataset),
+        code=lambda wildcards: plan.code("index", "datasets", wildcards.dataset),
+        inventory=lambda wildcards: plan.inventory(wildcards.dataset),
         tables=lambda wildcards: study.datasets[wildcards.dataset].tables(),
         salt=ancient("private/salt"),
     output:
@@ -37,7 +31,7 @@ rule index:
     conda:
         "../envs/pipeline.yaml"
     params:
-        spec=lambda wildcards: study.datasets[wildcards.dataset].written(),
+        spec=lambda wildcards: plan.spec("datasets", wildcards.dataset),
     shell:
         "python -m pipeline.index --spec {params.spec:q} --inventory {input.inventory:q} --salt {input.salt:q}"
         " --index {output.index:q} --mapping {output.mapping:q} --rejected {output.rejected:q}"

@@ -4,10 +4,10 @@
 rule lay_out_images:
     """Write the metadata of a data set's image store, once, before its shards are filled."""
     input:
-        code=code("pipeline.normalize"),
+        code=plan.code("normalize"),
         mapping="private/{dataset}.mapping.csv",
     output:
-        "results/images/{dataset}.zarr/zarr.json",
+        layout="results/images/{dataset}.zarr/zarr.json",
     log:
         "logs/normalize/{dataset}/layout.log",
     localrule: True
@@ -16,7 +16,7 @@ rule lay_out_images:
     params:
         spec=lambda wildcards: study.datasets[wildcards.dataset].pixels.written(),
         shards=lambda wildcards: study.datasets[wildcards.dataset].shards,
-        store="results/images/{dataset}.zarr",
+        store=store("layout"),
     shell:
         "python -m pipeline.normalize --spec {params.spec:q} --mapping {input.mapping:q} --store {params.store:q}"
         " --shards {params.shards} 2> {log:q}"
@@ -25,7 +25,7 @@ rule lay_out_images:
 rule normalize:
     """Fill one shard of a data set's images."""
     input:
-        code=code("pipeline.normalize"),
+        code=plan.code("normalize"),
         mapping="private/{dataset}.mapping.csv",
         layout="results/images/{dataset}.zarr/zarr.json",
     output:
@@ -38,7 +38,7 @@ rule normalize:
     params:
         spec=lambda wildcards: study.datasets[wildcards.dataset].pixels.written(),
         root=lambda wildcards: study.datasets[wildcards.dataset].root,
-        store="results/images/{dataset}.zarr",
+        store=store("layout"),
     shell:
         "python -m pipeline.normalize --spec {params.spec:q} --mapping {input.mapping:q} --root {params.root:q}"
         " --store {params.store:q} --shard {wildcards.shard} --manifest {output.manifest:q} 2> {log:q}"

@@ -9,8 +9,9 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from pipeline import families, launch, sources
+from pipeline import launch
 from pipeline.errors import StudyError
+from pipeline.plan import Plan
 from pipeline.study import Study
 
 # A file given by --configfile replaces the default study; merged into it, it would run both.
@@ -29,6 +30,8 @@ try:
 except StudyError as error:
     raise WorkflowError(str(error)) from None
 
+plan = Plan(study)
+
 
 wildcard_constraints:
     dataset="|".join(study.datasets),
@@ -38,16 +41,6 @@ wildcard_constraints:
     shard="[0-9]+",
 
 
-def code(*modules):
-    """Return the source files that a rule runs, relative to where it runs: inputs, compared by content."""
-    return [os.path.relpath(path) for path in sources.files(*modules)]
-
-
-def shards(pattern, **names):
-    """Return one file for each shard of a data set's store."""
-    return expand(pattern, shard=range(study.datasets[names["dataset"]].shards), **names)
-
-
-def family(kind, entry):
-    """Return the module of an entry's family."""
-    return families.module_name(kind, entry.family)
+def store(kind):
+    """Return a parameter: the folder of the store whose metadata is the input or output of that name."""
+    return lambda wildcards, input, output: os.path.dirname((dict(output.items()) | dict(input.items()))[kind])

@@ -4,7 +4,7 @@
 rule synthesize:
     """Generate one benchmark's image files, labels and inventory."""
     input:
-        code=lambda wildcards: code("pipeline.synthesize", family("benchmarks", study.benchmarks[wildcards.benchmark])),
+        code=lambda wildcards: plan.code("synthesize", "benchmarks", wildcards.benchmark),
     output:
         labels="results/benchmarks/{benchmark}.labels.csv",
         inventory="results/benchmarks/{benchmark}.inventory.csv",
@@ -13,8 +13,8 @@ rule synthesize:
     conda:
         "../envs/pipeline.yaml"
     params:
-        spec=lambda wildcards: study.benchmarks[wildcards.benchmark].written(),
-        folder="results/benchmarks/{benchmark}",
+        spec=lambda wildcards: plan.spec("benchmarks", wildcards.benchmark),
+        folder=lambda wildcards, output: output.labels.removesuffix(".labels.csv"),
     shell:
         "python -m pipeline.synthesize --spec {params.spec:q} --folder {params.folder:q}"
         " --labels {output.labels:q} --inventory {output.inventory:q} 2> {log:q}"

@@ -1,27 +1,17 @@
 """One head in one space, over every fold and seed."""
 
-FOLDER = {"latent": "latents", "reconstruction": "reconstructions"}
-
 
 rule train:
     """Train one head in the latent or the reconstruction space of one autoencoder."""
     input:
-        code=lambda wildcards: code("pipeline.train", family("heads", study.heads[wildcards.head])),
+        code=lambda wildcards: plan.code("train", "heads", wildcards.head),
         index="results/index/{dataset}.parquet",
-        layout=lambda wildcards: f"results/{FOLDER[wildcards.space]}/{wildcards.dataset}/{wildcards.autoencoder}.zarr/zarr.json",
+        layout=lambda wildcards: f"{plan.space(wildcards.space, wildcards.dataset, wildcards.autoencoder)}.zarr/zarr.json",
         shards=lambda wildcards: ancient(
-            shards(
-                "results/{folder}/{dataset}/{autoencoder}.zarr/c/{shard}/0/0/0",
-                folder=FOLDER[wildcards.space],
-                dataset=wildcards.dataset,
-                autoencoder=wildcards.autoencoder,
-            )
+            plan.shards(wildcards.dataset, plan.space(wildcards.space, wildcards.dataset, wildcards.autoencoder))
         ),
-        manifests=lambda wildcards: shards(
-            "results/{folder}/{dataset}/{autoencoder}/{shard}.json",
-            folder=FOLDER[wildcards.space],
-            dataset=wildcards.dataset,
-            autoencoder=wildcards.autoencoder,
+        manifests=lambda wildcards: plan.beside(
+            wildcards.dataset, plan.space(wildcards.space, wildcards.dataset, wildcards.autoencoder)
         ),
     output:
         predictions="results/heads/{dataset}/{autoencoder}/{space}/{head}/predictions.parquet",
@@ -36,8 +26,8 @@ rule train:
     conda:
         "../envs/pipeline.yaml"
     params:
-        spec=lambda wildcards: study.heads[wildcards.head].written(),
-        store=lambda wildcards: f"results/{FOLDER[wildcards.space]}/{wildcards.dataset}/{wildcards.autoencoder}.zarr",
+        spec=lambda wildcards: plan.spec("heads", wildcards.head),
+        store=store("layout"),
         classes=lambda wildcards: json.dumps(study.datasets[wildcards.dataset].classes),
         size=lambda wildcards: study.datasets[wildcards.dataset].pixels.size,
         folds=lambda wildcards: study.datasets[wildcards.dataset].folds,
