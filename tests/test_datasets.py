@@ -2,8 +2,8 @@
 
 import json
 import string
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,8 +14,10 @@ from pipeline.datasets import DatasetSpec, Listed, is_image_name
 from pipeline.errors import StudyError
 from pipeline.study import Study
 
+Table = Callable[..., DatasetSpec]
 
-def spec(family: str, **entry: Any) -> DatasetSpec:
+
+def spec(family: str, **entry: object) -> DatasetSpec:
     plain = {"family": family, "root": "data", "pixels": {"size": 8}, "classes": ["a", "b"]}
     read = families.spec("datasets", {**plain, **entry})
     assert isinstance(read, DatasetSpec)
@@ -49,7 +51,7 @@ def test_without_classes_every_folder_is_a_patients() -> None:
 
 
 def test_an_image_outside_every_patients_folder_is_named() -> None:
-    with pytest.raises(StudyError, match="data/a/1.png is in no patient's folder; set 'patients'"):
+    with pytest.raises(StudyError, match=r"data/a/1\.png is in no patient's folder; set 'patients'"):
         spec("folders").listed(["a/1.png"])
 
 
@@ -78,23 +80,23 @@ def test_names_of_other_files_are_told(name: str) -> None:
 
 
 @pytest.fixture
-def table(tmp_path: Path) -> Any:
+def table(tmp_path: Path) -> Table:
     """Write a label table and return the entry that reads it."""
 
-    def write(text: str, **entry: Any) -> DatasetSpec:
-        (tmp_path / "labels.csv").write_text(text, encoding=entry.pop("encoding", "utf-8"))
+    def write(text: str, encoding: str = "utf-8", **entry: object) -> DatasetSpec:
+        (tmp_path / "labels.csv").write_text(text, encoding=encoding)
         return spec("filelist", labels=str(tmp_path / "labels.csv"), **entry)
 
     return write
 
 
-def test_a_table_is_read_in_the_order_of_its_paths(table: Any) -> None:
+def test_a_table_is_read_in_the_order_of_its_paths(table: Table) -> None:
     read = table("id,label,path,age\np2,b,y.png,40\np1,a,x.png,50\n")
     assert read.listed([]) == [Listed("x.png", "p1", "a"), Listed("y.png", "p2", "b")]
     assert read.tables() == [read.labels]
 
 
-def test_columns_have_the_names_that_are_declared(table: Any) -> None:
+def test_columns_have_the_names_that_are_declared(table: Table) -> None:
     read = table(
         "image;ID,image,finding,fold\nz,x.png,a,2\n",
         path_column="image",
@@ -127,28 +129,28 @@ def test_columns_have_the_names_that_are_declared(table: Any) -> None:
         ("", "is not a CSV file"),
     ],
 )
-def test_a_table_that_cannot_be_trusted_stops_with_the_culprit(table: Any, text: str, reason: str) -> None:
+def test_a_table_that_cannot_be_trusted_stops_with_the_culprit(table: Table, text: str, reason: str) -> None:
     with pytest.raises(StudyError, match=reason) as raised:
         table(text).listed([])
     assert "\n" not in str(raised.value)
 
 
-def test_a_table_in_another_encoding_is_named(table: Any) -> None:
-    with pytest.raises(StudyError, match="labels.csv is not a CSV file in UTF-8"):
+def test_a_table_in_another_encoding_is_named(table: Table) -> None:
+    with pytest.raises(StudyError, match=r"labels\.csv is not a CSV file in UTF-8"):
         table("path,id,label\nx,Müller,a\n", encoding="latin-1").listed([])
 
 
-def test_a_spreadsheets_byte_order_mark_is_no_part_of_a_name(table: Any) -> None:
+def test_a_spreadsheets_byte_order_mark_is_no_part_of_a_name(table: Table) -> None:
     assert table("path,id,label\nx,1,a\n", encoding="utf-8-sig").listed([]) == [Listed("x", "1", "a")]
 
 
 def test_a_missing_table_is_named() -> None:
-    with pytest.raises(StudyError, match="the label file nowhere.csv is missing"):
+    with pytest.raises(StudyError, match=r"the label file nowhere\.csv is missing"):
         spec("filelist", labels="nowhere.csv").listed([])
 
 
 @pytest.mark.parametrize("fold", ["5", "-1", "", "x", "1.0", "²"])
-def test_a_fold_that_is_not_declared_is_named(table: Any, fold: str) -> None:
+def test_a_fold_that_is_not_declared_is_named(table: Table, fold: str) -> None:
     with pytest.raises(StudyError, match=f"has the fold '{fold}', and 5 folds from 0"):
         table(f"path,id,label,fold\nx,1,a,{fold}\n", fold_column="fold").listed([])
 

@@ -35,7 +35,7 @@ def test_no_patient_is_in_two_folds_and_every_sample_is_tested_once(case: tuple[
     labels, patients, folds = case
     fold = assign(labels, patients, folds, 0)
     assert set(fold) <= set(range(folds))
-    assert (pd.Series(fold).groupby(patients).nunique() == 1).all()
+    assert pd.Series(fold).groupby(patients).nunique().eq(1).all()
     index = pd.DataFrame({"label": labels, "patient": patients, "fold": fold})
     parts = splits(index, folds)
     np.testing.assert_array_equal(np.sort(np.concatenate([part.test for part in parts])), np.arange(len(labels)))

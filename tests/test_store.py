@@ -1,7 +1,8 @@
 """Whole shards, each a file of its own, each what its manifest says."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -27,7 +28,9 @@ from pipeline.store import (
 SHAPE = (2, 4, 4)
 
 
-def laid_out(folder: Path, dtype: Any = "float32", rows: int = 25, shards: int = 3) -> Path:
+def laid_out(
+    folder: Path, dtype: Literal["uint16", "float16", "float32"] = "float32", rows: int = 25, shards: int = 3
+) -> Path:
     lay_out(folder, Layout(rows, SHAPE, shards, dtype, {"kind": "latents"}))
     return folder
 
@@ -46,7 +49,7 @@ def filled(folder: Path, shards: int = 3) -> list[Path]:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 0.0), ("float16", 2e-3)])
-def test_rows_come_back_across_shards(tmp_path: Path, dtype: str, tolerance: float) -> None:
+def test_rows_come_back_across_shards(tmp_path: Path, dtype: Literal["float16", "float32"], tolerance: float) -> None:
     store = laid_out(tmp_path / "store.zarr", dtype)
     filled(store)
     rows = Rows(store)
@@ -90,7 +93,9 @@ def test_values_that_are_not_the_shards_rows_are_refused(tmp_path: Path, shape: 
 
 
 @pytest.mark.parametrize(("dtype", "bad"), [("float32", np.nan), ("float32", np.inf), ("float16", 1e6)])
-def test_values_that_are_not_finite_as_stored_are_refused(tmp_path: Path, dtype: str, bad: float) -> None:
+def test_values_that_are_not_finite_as_stored_are_refused(
+    tmp_path: Path, dtype: Literal["float16", "float32"], bad: float
+) -> None:
     store = laid_out(tmp_path, dtype)
     broken = values(store, 1)
     broken[4, 1, 2, 3] = bad
@@ -106,7 +111,7 @@ def test_pixels_that_are_not_on_the_grid_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
-def test_a_shard_of_zeros_is_a_file(tmp_path: Path, dtype: str) -> None:
+def test_a_shard_of_zeros_is_a_file(tmp_path: Path, dtype: Literal["uint16", "float32"]) -> None:
     store = laid_out(tmp_path, dtype)
     manifest = write_shard(store, 0, np.zeros((9, *SHAPE), dtype), {})
     assert shard_path(store, 0).stat().st_size == manifest.bytes > 0
@@ -156,13 +161,13 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [flip, Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
-def test_a_shard_that_is_not_what_its_manifest_says_is_named(tmp_path: Path, harm: Any) -> None:
+def test_a_shard_that_is_not_what_its_manifest_says_is_named(tmp_path: Path, harm: Callable[[Path], object]) -> None:
     store = laid_out(tmp_path / "store.zarr")
     manifests = filled(store)
     check(store, manifests)
     harm(shard_path(store, 2))
     check(store, manifests[:2])
-    with pytest.raises(StudyError, match="c/2/0/0/0 is not what .*2.json describes; delete it"):
+    with pytest.raises(StudyError, match=r"c/2/0/0/0 is not what .*2\.json describes; delete it"):
         check(store, manifests)
 
 

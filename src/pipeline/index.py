@@ -73,7 +73,7 @@ def _inspect(root: str, pixels: PixelSpec, path: str) -> Inspection:
 
 def _samples(entry: Listed, seen: Inspection, spec: DatasetSpec) -> list[dict[str, object]]:
     patient = entry.patient if entry.patient is not None else seen.patient
-    if not patient:
+    if not (patient and patient.strip()):
         raise StudyError(f"neither the data set nor the file says whose {entry.path} is")
     wanted = seen.frames if spec.frames is None else min(spec.frames, seen.frames)
     chosen = np.unique(np.linspace(0, seen.frames - 1, wanted).round().astype(int))
@@ -93,12 +93,24 @@ def _assemble(
     if spec.classes:
         table["label"] = rows["label"]
         official = rows["fold"].notna().any()
-        given = rows["fold"] if official else folds.assign(rows["label"], rows["group"], spec.folds, spec.fold_seed)
+        given = _official(rows) if official else folds.assign(rows["label"], rows["group"], spec.folds, spec.fold_seed)
         table["fold"] = np.asarray(given, dtype=np.int64)
         folds.check(table, spec.classes, spec.folds)
     refused = pd.DataFrame(rejected, columns=["path", "reason"])
     refused.insert(0, "id", [_hash(salt, "sample", path, 0) for path in refused["path"]])
     return Indexed(table, rows[["id", "path", "frame"]], refused, notes)
+
+
+def _official(rows: pd.DataFrame) -> pd.Series:
+    for _, part in rows.groupby("group", sort=False):
+        ends = part.drop_duplicates("fold")[["path", "fold"]].to_numpy()
+        if len(ends) > 1:
+            first, other = ends[:2]
+            raise StudyError(
+                f"{first[0]} in the official fold {first[1]} and {other[0]} in fold {other[1]} are of one patient, "
+                "or of two who share an image"
+            )
+    return rows["fold"]
 
 
 def _merge_duplicates(rows: pd.DataFrame) -> tuple[pd.Series, int]:
@@ -139,7 +151,10 @@ def main() -> None:
     spec = families.spec("datasets", json.loads(arguments.spec))
     if not isinstance(spec, DatasetSpec):
         raise StudyError(f"{type(spec).__module__}.Spec is not a DatasetSpec")
-    result = index(spec, paths(arguments.inventory), arguments.salt.read_text().strip(), arguments.workers)
+    salt = arguments.salt.read_text().strip()
+    if not salt:
+        raise StudyError(f"{arguments.salt} is empty, and without a secret anybody could undo the hashes; delete it")
+    result = index(spec, paths(arguments.inventory), salt, arguments.workers)
     write_atomically(arguments.index, lambda path: result.index.to_parquet(path, index=False))
     write_atomically(arguments.mapping, lambda path: result.mapping.to_csv(path, index=False))
     refused = result.rejected
