@@ -34,6 +34,14 @@ class Entries(Spec):
     autoencoders: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     heads: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
 
+    @field_validator("seeds")
+    @classmethod
+    def seeds_differ(cls, seeds: list[int]) -> list[int]:
+        """A seed that stands there twice would count its own result twice."""
+        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            raise ValueError("seeds must be different numbers from 0")
+        return seeds
+
     @field_validator("benchmarks", "datasets", "autoencoders", "heads")
     @classmethod
     def names_are_plain(cls, entries: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +90,7 @@ class Study:
 
 
 def expand(value: Any) -> Any:  # noqa: ANN401 - a configuration is any JSON value
-    """Replace `${NAME}` and `${NAME:-default}` in every string by the environment variable."""
+    """Replace `${NAME}` and `${NAME:-default}` in every string by the environment variable; empty counts as not set."""
     if isinstance(value, dict):
         return {key: expand(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -91,7 +99,7 @@ def expand(value: Any) -> Any:  # noqa: ANN401 - a configuration is any JSON val
 
 
 def _variable(match: re.Match[str]) -> str:
-    found = os.environ.get(match["name"], match["default"])
+    found = os.environ.get(match["name"]) or match["default"]
     if found is None:
         raise StudyError(f"the configuration uses {match[0]}, and the environment variable {match['name']} is not set")
     return found
