@@ -16,9 +16,19 @@ def features(space: Space, grid: int, train: Rows) -> NDArray[np.float64]:
     """
     n, c, h, w = space.values.shape
     g = min(grid, h, w)
-    blocks = da.from_array(space.values[:, :, : h - h % g, : w - w % g], chunks=(256, c, -1, -1))
-    pooled = blocks.reshape(n, c, g, h // g, g, w // g).mean(axis=(3, 5), dtype=np.float64)
-    vectors = np.asarray(pooled.reshape(n, c * g * g).compute(scheduler="synchronous"))
+    down, across = _averaging(h, g), _averaging(w, g).T
+    blocks = da.from_array(space.values, chunks=(256, c, h, w))
+    shape = blocks.chunks[0], (c,), (g,), (g,)
+    pooled = blocks.map_blocks(lambda block: down @ block @ across, dtype=np.float64, chunks=shape)
+    vectors = np.asarray(pooled.compute(scheduler="synchronous")).reshape(n, c * g * g)
     mean, deviation = vectors[train].mean(axis=0), vectors[train].std(axis=0)
     deviation[deviation < 1e-12] = 1.0
     return np.asarray((vectors - mean) / deviation)
+
+
+def _averaging(length: int, cells: int) -> NDArray[np.float64]:
+    """Return cells x length weights that average over equal parts of a line; a value on a border counts in both."""
+    edges = np.arange(cells + 1)[:, None] * length / cells
+    at = np.arange(length)
+    shares = np.minimum(edges[1:], at + 1) - np.maximum(edges[:-1], at)
+    return np.asarray(np.maximum(shares, 0) * cells / length)

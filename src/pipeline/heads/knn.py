@@ -18,7 +18,7 @@ class Spec(HeadSpec):
     family: Literal["knn"]
     grid: Annotated[int, Field(ge=1)] = 16
     """Cells along one side that the space is averaged over."""
-    neighbours: list[int] = [3, 9, 27]
+    neighbours: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [3, 9, 27]
     """Numbers of neighbours to choose from, on the validation rows."""
 
     def fit(self, space: Space, split: Split, seed: int) -> Fitted:

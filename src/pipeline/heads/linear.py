@@ -4,10 +4,11 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.folds import Split
-from pipeline.heads import Fitted, HeadSpec, Space, balanced_accuracy
+from pipeline.heads import Fitted, Floats, HeadSpec, Space, balanced_accuracy
 from pipeline.pooling import features
 
 
@@ -17,7 +18,7 @@ class Spec(HeadSpec):
     family: Literal["linear"]
     grid: Annotated[int, Field(ge=1)] = 16
     """Cells along one side that the space is averaged over."""
-    strengths: list[float] = [0.001, 0.01, 0.1, 1.0]
+    strengths: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.001, 0.01, 0.1, 1.0]
     """Inverse strengths of the L2 penalty (scikit-learn's C) to choose from."""
 
     def fit(self, space: Space, split: Split, seed: int) -> Fitted:
@@ -29,10 +30,16 @@ class Spec(HeadSpec):
             LogisticRegression(C=strength, class_weight="balanced", max_iter=2000).fit(x[split.train], y[split.train])
             for strength in self.strengths
         ]
-        scores = [model.predict_log_proba(x[split.validation]).astype(np.float32) for model in models]
+        scores = [_log_probabilities(model.decision_function(x[split.validation])) for model in models]
         curve = pd.DataFrame({"strength": self.strengths})
         curve["validation"] = [balanced_accuracy(score, y[split.validation]) for score in scores]
         best = int(np.argmax(curve["validation"]))
-        test = models[best].predict_log_proba(x[split.test]).astype(np.float32)
+        test = _log_probabilities(models[best].decision_function(x[split.test]))
         tensors = {"coefficients": models[best].coef_, "intercepts": models[best].intercept_}
         return Fitted(scores[best], test, tensors, curve)
+
+
+def _log_probabilities(decisions: NDArray[np.float64]) -> Floats:
+    """Return n x K finite log-probabilities: scikit-learn's own are minus infinity where a probability rounds to 0."""
+    logits = decisions if decisions.ndim == 2 else np.stack([np.zeros_like(decisions), decisions], axis=1)
+    return np.asarray(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True), dtype=np.float32)
