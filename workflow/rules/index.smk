@@ -28,6 +28,8 @@ rule index:
         rejected_paths="private/{dataset}.rejected.csv",
     log:
         "logs/index/{dataset}.log",
+    # Before everything else, so that input that cannot be trusted stops a study before it has cost anything.
+    priority: 100
     conda:
         "../envs/pipeline.yaml"
     params:

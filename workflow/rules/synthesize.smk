@@ -10,6 +10,8 @@ rule synthesize:
         inventory="results/benchmarks/{benchmark}.inventory.csv",
     log:
         "logs/synthesize/{benchmark}.log",
+    # Before everything else, so that input that cannot be trusted stops a study before it has cost anything.
+    priority: 100
     conda:
         "../envs/pipeline.yaml"
     params:
