@@ -20,7 +20,8 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from pipeline.errors import Refused
-from pipeline.pixels import PixelSpec, fit_to, from_grid, grid, inspect, read_frames
+from pipeline.pixels import PixelSpec, fit_to, inspect, read_frames
+from pipeline.store import to_grid
 
 STORED = PixelSpec(size=8)
 COLOUR = PixelSpec(size=8, channels="rgb")
@@ -437,7 +438,7 @@ def test_png_samples_are_exact(tmp_path: Path, dtype: type, maximum: int) -> Non
     values: np.ndarray[Any, Any] = np.linspace(0, maximum, 600).astype(dtype).reshape(20, 30)
     pixels = read_frames(save(tmp_path / "x.png", Image.fromarray(values)), STORED)[0, 0]
     assert np.array_equal(np.rint(pixels * maximum), values)
-    assert np.array_equal(grid(pixels), values.astype(np.uint32) * (65535 // maximum))
+    assert np.array_equal(to_grid(pixels), values.astype(np.uint32) * (65535 // maximum))
 
 
 def test_a_palette_a_bitmap_and_opaque_alpha_are_read(tmp_path: Path) -> None:
@@ -514,14 +515,6 @@ def test_shrinking_is_antialiased_and_keeping_the_size_is_exact() -> None:
     stripes = np.tile(np.array([0, 1], np.float32), (1, 1, 64, 32))
     assert np.ptp(fit_to(stripes, PixelSpec(size=8))[..., 1:-1]) < 0.05
     assert np.array_equal(fit_to(stripes, PixelSpec(size=64)), stripes)
-
-
-def test_the_storage_grid_is_its_own_inverse() -> None:
-    levels = np.arange(65536, dtype=np.uint16)
-    assert np.array_equal(grid(from_grid(levels)), levels)
-    for wrong in (np.nan, -0.1, 1.1):
-        with pytest.raises(ValueError, match="finite"):
-            grid(np.array([wrong], np.float32))
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,7 @@ from PIL import Image
 from pipeline.errors import Refused
 from pipeline.pixels.contract import LIMIT, Decoded, Frames, PixelSpec, require
 
-__all__ = ["Frames", "Inspection", "PixelSpec", "fit_to", "from_grid", "grid", "inspect", "read_frames"]
-
-LEVELS = 65535
-"""Images are stored as k / 65535: exact for 8-bit (255 divides 65535) and for 16-bit pixels."""
+__all__ = ["Frames", "Inspection", "PixelSpec", "fit_to", "inspect", "read_frames"]
 
 
 @dataclass(frozen=True)
@@ -72,19 +69,6 @@ def fit_to(frames: Frames, spec: PixelSpec) -> Frames:
     for target, plane in zip(out.reshape(-1, spec.size, spec.size), frames.reshape(-1, *frames.shape[2:]), strict=True):
         _fit_plane(plane, target, spec)
     return out.clip(0, 1)
-
-
-def grid(frames: Frames) -> NDArray[np.uint16]:
-    """Round pixels in [0, 1] to k of the storage grid k / 65535; raise ValueError for any outside or not finite."""
-    if not (np.isfinite(frames).all() and frames.min(initial=0) >= 0 and frames.max(initial=0) <= 1):
-        raise ValueError("pixels to store must be finite and in [0, 1]")
-    levels: NDArray[np.uint16] = np.rint(frames * np.float32(LEVELS)).astype(np.uint16)
-    return levels
-
-
-def from_grid(levels: NDArray[np.uint16]) -> Frames:
-    """Return the pixels k / 65535 of a storage grid; `grid` returns the same k for them."""
-    return (levels / np.float32(LEVELS)).astype(np.float32)
 
 
 def _decode(path: Path, spec: PixelSpec) -> Decoded:
