@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -106,8 +107,8 @@ def main() -> None:
     recipe = Recipe.read(arguments.recipe.read_text())
     start = time.monotonic()
     losses = fit(recipe, arguments.folder)
-    print(f"{len(losses)} steps in {time.monotonic() - start:.0f} s, last loss {np.mean(losses[-50:]):.6f}")
-    print(f"held-out PSNR {held_out_psnr(recipe, arguments.folder):.2f} dB")
+    seconds, psnr = time.monotonic() - start, held_out_psnr(recipe, arguments.folder)
+    print(f"{len(losses)} steps in {seconds:.0f} s, held-out PSNR {psnr:.2f} dB", file=sys.stderr)
 
 
 if __name__ == "__main__":

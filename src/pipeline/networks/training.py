@@ -1,6 +1,7 @@
 """Train an autoencoder of diffusers' classes on the processor, the same bytes every time."""
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,13 +75,13 @@ def train(model: Model, images: Images, schedule: Schedule) -> list[float]:
         reconstruction, penalty = objective(batch)
         error = _error(reconstruction, batch, schedule.edge_weight)
         optimizer.zero_grad(set_to_none=True)
-        (error + schedule.penalty_weight * penalty).backward()  # type: ignore[no-untyped-call]
+        (error + schedule.penalty_weight * penalty).backward()
         nn.utils.clip_grad_norm_(model.parameters(), LARGEST_GRADIENT_NORM)
         optimizer.step()
         rate.step()
         losses.append(error.item())
         if len(losses) % REPORT_PERIOD == 0:
-            print(f"step {len(losses)}: loss {np.mean(losses[-REPORT_PERIOD:]):.6f}", flush=True)
+            print(f"step {len(losses)}: loss {np.mean(losses[-REPORT_PERIOD:]):.6f}", file=sys.stderr, flush=True)
     model.eval()
     return losses
 

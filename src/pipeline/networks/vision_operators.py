@@ -13,7 +13,7 @@ def declare_vision_operators() -> None:
     project calls them, and a call would raise.
     """
     try:
-        import torchvision  # type: ignore[import-untyped]  # noqa: F401
+        import torchvision  # noqa: F401
     except RuntimeError as error:
         if "operator torchvision::nms does not exist" not in str(error):
             raise
