@@ -29,20 +29,29 @@ def labels_of(index: pd.DataFrame, predictions: pd.DataFrame) -> tuple[NDArray[n
     """Return each sample's class number and patient number.
 
     Raises:
-        StudyError: the predictions do not test every sample just once for each seed, each in its own fold.
+        StudyError: the predictions do not test every sample just once for each seed, each in its own fold, or are of
+            other classes.
     """
     test = predictions[predictions["part"] == "test"]
+    labels = index["label"].cat.codes.to_numpy().astype(np.int64)
+    if (labels < 0).any() or len(score_columns(predictions)) != len(index["label"].cat.categories):
+        raise StudyError("the index, the predictions and the declared classes do not have the same classes")
     for seed, part in test.groupby("seed"):
         if not np.array_equal(np.sort(part["row"]), np.arange(len(index))):
             raise StudyError(f"the predictions of seed {seed} do not test every sample of the index once")
         if (index["fold"].to_numpy()[part["row"]] != part["fold"]).any():
             raise StudyError(f"the predictions of seed {seed} test a sample outside its fold")
-    return index["label"].cat.codes.to_numpy().astype(np.int64), pd.factorize(index["patient"])[0].astype(np.int64)
+    return labels, pd.factorize(index["patient"])[0].astype(np.int64)
+
+
+def score_columns(predictions: pd.DataFrame) -> list[str]:
+    """Return the columns that hold one score a class, in the classes' order."""
+    return [column for column in predictions.columns if column.startswith("score_")]
 
 
 def cells(predictions: pd.DataFrame) -> dict[Cell, tuple[NDArray[np.int64], Floats]]:
     """Return the test rows and their scores (n x K) of every fold and seed."""
-    columns = [column for column in predictions.columns if column.startswith("score_")]
+    columns = score_columns(predictions)
     test = predictions[predictions["part"] == "test"].sort_values("row")
     result = {}
     for _, part in test.groupby(["fold", "seed"]):
@@ -52,7 +61,13 @@ def cells(predictions: pd.DataFrame) -> dict[Cell, tuple[NDArray[np.int64], Floa
 
 
 def replicate(index: pd.DataFrame, predictions: dict[str, pd.DataFrame], replicates: int) -> pd.DataFrame:
-    """Return `metric`, `space`, `fold`, `seed` and `values`: the sample itself, then replicates 1 to B."""
+    """Return `metric`, `space`, `fold`, `seed` and `values`: the sample itself, then replicates 1 to B.
+
+    Raises:
+        StudyError: the spaces were not tested in the same folds with the same seeds, so that nothing can be paired.
+    """
+    if len({tuple(sorted(cells(table))) for table in predictions.values()} | {()}) != 2:
+        raise StudyError("the predictions of the spaces are not of the same folds and seeds")
     rows = []
     for space, table in predictions.items():
         labels, patients = labels_of(index, table)

@@ -55,7 +55,8 @@ def main() -> None:
     parser.add_argument("--manifest", type=Path)
     arguments = parser.parse_args()
     spec = PixelSpec.read(arguments.spec)
-    mapping = pd.read_csv(arguments.mapping, dtype={"path": str, "frame": int})
+    # A file may be called NA.
+    mapping = pd.read_csv(arguments.mapping, dtype={"path": str, "frame": int}, keep_default_na=False)
     if arguments.shards is not None:
         lay_out_images(mapping, spec, arguments.shards, arguments.store)
         return

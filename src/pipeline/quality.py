@@ -5,8 +5,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
+from pipeline.errors import StudyError
 from pipeline.store import GRID
 
+WINDOW = 11
+"""Side of the window of SSIM in pixels."""
 SMALLEST_ERROR = 1 / GRID**2 / 12
 """Mean squared error of rounding to the storage grid: below it nothing can be told apart."""
 
@@ -17,7 +20,12 @@ def measure(images: NDArray[np.float32], reconstructions: NDArray[np.float32]) -
     Args:
         images: n x C x H x W in [0, 1].
         reconstructions: the same shape.
+
+    Raises:
+        StudyError: the images are smaller than the window.
     """
+    if min(images.shape[2:]) < WINDOW:
+        raise StudyError(f"SSIM needs images of at least {WINDOW} x {WINDOW} pixels; set a larger 'size'")
     errors = np.mean((images.astype(np.float64) - reconstructions) ** 2, axis=(1, 2, 3))
     similarities = [_ssim(a, b) for a, b in zip(images, reconstructions, strict=True)]
     return pd.DataFrame({"mse": errors, "ssim": similarities})

@@ -1,0 +1,107 @@
+"""Latents back to pixels, and the figures that say how faithful they are."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.decode import decode
+from pipeline.encode import encode, lay_out_latents, read_spec
+from pipeline.errors import StudyError
+from pipeline.files import sha256
+from pipeline.store import GRID, Layout, Rows, check, from_grid, lay_out, shard_path, to_grid, write_shard
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Six random images in two shards, with their manifests."""
+    store, random = tmp_path / "images.zarr", np.random.default_rng(0)
+    lay_out(store, Layout(6, (1, 16, 16), 2, "uint16", {"kind": "pixels", "range": [0, 1]}))
+    for shard in range(2):
+        pixels = to_grid(random.random((3, 1, 16, 16), dtype=np.float32))
+        write_shard(store, shard, pixels, {}).write(tmp_path / f"images/{shard}.json")
+    return store
+
+
+def latents(images: Path, spec: str) -> Path:
+    """Encode the images next to their store."""
+    autoencoder, folder = read_spec(spec), images.with_name("latents.zarr")
+    lay_out_latents(images, autoencoder, 2, folder)
+    for shard in range(2):
+        made = encode(Rows(images), 3 * shard, 3 * shard + 3, autoencoder.load(1), 2)
+        write_shard(folder, shard, made.mean, {}).write(images.with_name("latents") / f"{shard}.json")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        '{"family": "identity"}',
+        '{"family": "pixel-unshuffle", "stride": 4}',
+        '{"family": "orthogonal", "stride": 4, "seed": 1}',
+    ],
+)
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_lossless_controls_come_back_on_the_grid_exactly(images: Path, spec: str, batch: int) -> None:
+    rows = Rows(latents(images, spec))
+    pixels = decode(rows, 3, 6, read_spec(spec).load(1), batch)
+    assert pixels.dtype == np.uint16
+    np.testing.assert_array_equal(pixels, to_grid(Rows(images).read(3, 6)))
+
+
+class Wild:
+    """A decoder that leaves [0, 1]."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def decode(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.full_like(latents, self.value)
+
+    encode = None
+
+
+def test_pixels_are_clipped_and_must_be_finite(images: Path) -> None:
+    rows = Rows(images)
+    assert (decode(rows, 0, 3, Wild(7.0), 2) == GRID).all()  # type: ignore[arg-type]
+    assert (decode(rows, 0, 3, Wild(-7.0), 2) == 0).all()  # type: ignore[arg-type]
+    with pytest.raises(StudyError, match="not finite"):
+        decode(rows, 0, 3, Wild(np.nan), 2)  # type: ignore[arg-type]
+
+
+def test_the_program_writes_a_shard_its_manifest_and_its_quality(images: Path, tmp_path: Path) -> None:
+    spec = '{"family": "lossy", "stride": 4}'
+    latent, store = latents(images, spec), tmp_path / "reconstructions.zarr"
+    store.mkdir()
+    shutil.copy(images / "zarr.json", store)
+    names = {"spec": spec, "images": images, "image-manifest": tmp_path / "images/1.json", "latents": latent}
+    names |= {"latent-manifest": tmp_path / "latents/1.json", "store": store, "shard": 1}
+    names |= {"manifest": tmp_path / "reconstructions/1.json", "quality": tmp_path / "reconstructions/1.parquet"}
+    command = [sys.executable, "-m", "pipeline.decode"]
+    command += [word for name, value in names.items() for word in (f"--{name}", str(value))]
+    subprocess.run(command, check=True)
+    check(store, [tmp_path / "reconstructions/1.json"])
+    quality = pd.read_parquet(tmp_path / "reconstructions/1.parquet")
+    assert list(quality["row"]) == [3, 4, 5]
+    original = Rows(images).read(3, 6)
+    reconstruction = Rows(store).read(3, 6)
+    flat = original.reshape(3, 1, 4, 4, 4, 4).mean(axis=(3, 5)).repeat(4, axis=2).repeat(4, axis=3)
+    np.testing.assert_allclose(reconstruction, flat, atol=1 / GRID)
+    errors = ((original - reconstruction).astype(np.float64) ** 2).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(quality["mse"], errors, rtol=1e-5)
+    made_by = json.loads((tmp_path / "reconstructions/1.json").read_text())["made_by"]
+    assert made_by["latents"] == sha256(shard_path(latent, 1))
+    shard_path(latent, 1).unlink()
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "is not what" in refused.stderr
+
+
+def test_the_grid_is_read_as_it_was_written(images: Path) -> None:
+    np.testing.assert_array_equal(from_grid(to_grid(Rows(images).read(0, 6))), Rows(images).read(0, 6))
