@@ -22,7 +22,7 @@ COLUMNS = [
 COUNTS = dict.fromkeys(("folds", "seeds", "patients", "samples", "stored_bytes"), "Int64")
 
 
-def fidelity(images: Path, latents: Path, quality: list[Path], manifests: list[Path]) -> dict[str, object]:
+def fidelity(images: Path, latents: Path, quality: list[Path], manifests: list[Path]) -> dict[str, str | float]:
     """Return what an autoencoder makes of a data set's images, whatever a classifier makes of it.
 
     `compression_ratio` counts values, as the paper does: C H W / (c h w). `stored_bytes` is what the latents take.
@@ -38,16 +38,14 @@ def fidelity(images: Path, latents: Path, quality: list[Path], manifests: list[P
     }
 
 
-def rows(plan: dict[str, object], described: dict[str, object], gaps: dict[str, Path]) -> pd.DataFrame:
+def rows(plan: dict[str, str], described: dict[str, str | float], gaps: dict[str, Path]) -> pd.DataFrame:
     """Return an autoencoder's rows: one for each head and metric, or a single one for a data set without labels."""
-    common = plan | described
+    common: dict[str, str | float] = {**plan, **described}
     if not gaps:
         return pd.DataFrame([common])
-    tables = [pd.read_csv(path, float_precision="round_trip").assign(head=head) for head, path in gaps.items()]
+    tables = [pd.read_csv(path).assign(head=head) for head, path in gaps.items()]
     table = pd.concat(tables, ignore_index=True)
-    for name, value in common.items():
-        table[name] = value
-    return table
+    return table.assign(**common)
 
 
 def tabulate(parts: list[pd.DataFrame]) -> pd.DataFrame:

@@ -22,7 +22,7 @@ def space(store: Path, index: pd.DataFrame, classes: list[str], image_size: int)
     """Read a space whole, with the labels of its samples.
 
     Raises:
-        StudyError: the store and the index are not of the same samples.
+        StudyError: the store and the index are not of the same samples, or a label is no class.
     """
     rows = Rows(store)
     if len(rows) != len(index):
@@ -31,6 +31,8 @@ def space(store: Path, index: pd.DataFrame, classes: list[str], image_size: int)
     if not np.isfinite(values).all():
         raise StudyError(f"{store} holds values that are not finite")
     labels = pd.Categorical(index["label"], categories=classes).codes.astype(np.int64)
+    if (labels < 0).any():
+        raise StudyError(f"the index has the undeclared label {index['label'].iloc[labels.argmin()]!r}")
     return Space(values, labels, len(classes), image_size // rows.shape[1])
 
 
@@ -88,7 +90,7 @@ def main() -> None:
         tables.append(predictions(split, seed, fitted))
         curves.append(fitted.curve.assign(fold=split.fold, seed=seed))
         named = {f"fold{split.fold}.seed{seed}.{name}": value for name, value in fitted.tensors.items()}
-        tensors |= {name: np.ascontiguousarray(value) for name, value in named.items()}
+        tensors |= {name: np.asarray(value, order="C") for name, value in named.items()}
     write_atomically(arguments.weights, lambda path: save_file(tensors, path))
     write_atomically(arguments.curves, lambda path: pd.concat(curves).to_csv(path, index=False))
     write_atomically(arguments.predictions, lambda path: pd.concat(tables).to_parquet(path, index=False))

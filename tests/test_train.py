@@ -1,0 +1,147 @@
+"""One head over every fold and seed: what it sees, what it writes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from pipeline import families
+from pipeline.errors import StudyError
+from pipeline.folds import Split, splits
+from pipeline.heads import Fitted, HeadSpec, Space
+from pipeline.store import Layout, lay_out, shard_path, write_shard
+from pipeline.train import predictions, space, train
+
+INDEX = pd.DataFrame({"label": ["a", "b"] * 12, "fold": np.arange(24) // 2 % 3, "patient": "p"})
+TINY = {"model": "resnet10t", "arguments": {"stem_width": 8, "channels": [8] * 4}, "epochs": 1, "batch": 8}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """24 random latents of 8 x 8 cells in two shards, with their manifests."""
+    folder, random = tmp_path / "latents.zarr", np.random.default_rng(0)
+    lay_out(folder, Layout(24, (2, 8, 8), 2, "float32", {}))
+    for shard in range(2):
+        values = random.normal(size=(12, 2, 8, 8)).astype(np.float32)
+        write_shard(folder, shard, values, {}).write(tmp_path / f"latents/{shard}.json")
+    return folder
+
+
+def test_a_space_is_read_whole_with_its_labels_and_stride(store: Path) -> None:
+    read = space(store, INDEX, ["b", "a"], 64)
+    assert (read.values.shape, read.classes, read.stride) == ((24, 2, 8, 8), 2, 8)
+    np.testing.assert_array_equal(read.labels, [1, 0] * 12)
+
+
+@pytest.mark.filterwarnings("ignore:Constructing a Categorical")
+def test_a_store_and_an_index_that_do_not_fit_are_refused(store: Path) -> None:
+    with pytest.raises(StudyError, match="holds 24 samples and the index 23"):
+        space(store, INDEX.iloc[:-1], ["a", "b"], 64)
+    with pytest.raises(StudyError, match="undeclared label 'b'"):
+        space(store, INDEX, ["a", "c"], 64)
+
+
+class Recording(HeadSpec):
+    """A head that does nothing and remembers what it was asked for."""
+
+    def fit(self, space: Space, split: Split, seed: int) -> Fitted:
+        scores = np.full((len(split.validation), 2), seed, np.float32)
+        return Fitted(scores, np.full((len(split.test), 2), -seed, np.float32), {"seed": np.array(seed)})
+
+
+def test_every_fold_and_seed_has_a_seed_of_its_own() -> None:
+    data = Space(np.zeros((24, 1, 2, 2), np.float32), np.zeros(24, np.int64), 2, 1)
+    made = [
+        (part.fold, seed, int(fit.tensors["seed"]))
+        for part, seed, fit in train(Recording(family="x"), data, splits(INDEX, 3), [0, 1, 7])
+    ]
+    assert [(fold, seed) for fold, seed, _ in made] == [(fold, seed) for fold in range(3) for seed in (0, 1, 7)]
+    assert len({own for *_, own in made}) == 9
+    # The published scheme.
+    assert [own for fold, seed, own in made if seed == 0] == [0, 1, 2]
+
+
+def test_predictions_name_fold_seed_part_and_row() -> None:
+    split = splits(INDEX, 3)[1]
+    fitted = Recording(family="x").fit(Space(np.zeros(0), np.zeros(0), 2, 1), split, 5)  # type: ignore[arg-type]
+    table = predictions(split, 9, fitted)
+    assert list(table) == ["fold", "seed", "part", "row", "score_0", "score_1"]
+    assert set(table["fold"]) == {1}
+    assert set(table["seed"]) == {9}
+    for part, rows, score in [("validation", split.validation, 5), ("test", split.test, -5)]:
+        np.testing.assert_array_equal(table["row"][table["part"] == part], rows)
+        assert set(table["score_0"][table["part"] == part]) == {score}
+
+
+def test_scores_that_are_not_finite_are_refused() -> None:
+    split = splits(INDEX, 3)[0]
+    bad = np.zeros((len(split.test), 2), np.float32)
+    bad[3, 1] = np.nan
+    with pytest.raises(StudyError, match="scores of fold 0, seed 2 are not finite"):
+        predictions(split, 2, Fitted(np.zeros((len(split.validation), 2), np.float32), bad, {}))
+
+
+def call(store: Path, folder: Path, entry: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    INDEX.to_parquet(folder / "index.parquet")
+    names = {"spec": json.dumps(entry), "index": folder / "index.parquet", "store": store, "classes": '["a", "b"]'}
+    names |= {"image-size": 64, "folds": 3, "predictions": folder / "p.parquet", "weights": folder / "h.safetensors"}
+    command = [sys.executable, "-m", "pipeline.train", "--curves", str(folder / "c.csv"), "--seeds", "0", "1"]
+    command += [word for name, value in names.items() for word in (f"--{name}", str(value))]
+    command += ["--manifests", *(str(store.with_name("latents") / f"{shard}.json") for shard in range(2))]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_program_writes_predictions_weights_and_curves(store: Path, tmp_path: Path) -> None:
+    done = call(store, tmp_path, {"family": "knn"})
+    assert done.returncode == 0, done.stderr
+    table = pd.read_parquet(tmp_path / "p.parquet")
+    test = table[table["part"] == "test"]
+    assert (
+        test.groupby("seed")["row"].apply(sorted).map(list) == pd.Series({0: list(range(24)), 1: list(range(24))})
+    ).all()
+    assert (INDEX["fold"].to_numpy()[test["row"]] == test["fold"]).all()
+    tensors = load_file(tmp_path / "h.safetensors")
+    assert {name.split(".")[:2][0] for name in tensors} == {"fold0", "fold1", "fold2"}
+    assert set(pd.read_csv(tmp_path / "c.csv")[["fold", "seed"]].itertuples(index=False, name=None)) == {
+        (fold, seed) for fold in range(3) for seed in (0, 1)
+    }
+    shard_path(store, 1).write_bytes(b"changed")
+    refused = call(store, tmp_path, {"family": "knn"})
+    assert refused.returncode == 1
+    assert "is not what" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_the_written_network_can_be_applied_again(store: Path, tmp_path: Path) -> None:
+    import torch
+
+    from pipeline.networks.residual import build
+
+    entry = {"family": "timm-resnet", **TINY}
+    assert call(store, tmp_path, entry).returncode == 0
+    tensors, data, split = (
+        load_file(tmp_path / "h.safetensors"),
+        space(store, INDEX, ["a", "b"], 64),
+        splits(INDEX, 3)[2],
+    )
+    named = {
+        name.removeprefix("fold2.seed1."): value for name, value in tensors.items() if name.startswith("fold2.seed1.")
+    }
+    network = build(families.spec("heads", entry), data)  # type: ignore[arg-type]
+    state = {
+        name.removeprefix("network."): torch.from_numpy(value)
+        for name, value in named.items()
+        if name.startswith("network.")
+    }
+    network.load_state_dict(state)
+    values = (data.values[split.test] - named["mean"][:, None, None]) / named["deviation"][:, None, None]
+    with torch.no_grad():
+        scores = network.eval()(torch.from_numpy(values)).log_softmax(1).numpy()
+    table = pd.read_parquet(tmp_path / "p.parquet").query("part == 'test' and fold == 2 and seed == 1")
+    np.testing.assert_allclose(table[["score_0", "score_1"]], scores, atol=1e-5)
