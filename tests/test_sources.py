@@ -1,0 +1,154 @@
+"""Code is declared as inputs: every project module that a stage loads is among the files that are declared for it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import families
+from pipeline.sources import SOURCE, files, imports
+
+ROOT = Path(__file__).parent.parent
+PLAIN = ("normalize", "evaluate", "tabulate", "collect", "illustrate")
+FAMILIES: dict[str, families.Kind] = {
+    "synthesize": "benchmarks",
+    "index": "datasets",
+    "encode": "autoencoders",
+    "decode": "autoencoders",
+    "train": "heads",
+}
+SHIPPED = {"diffusers-dc": "dc", "diffusers-kl": "kl", "diffusers-tiny": "tiny", "diffusers-vq": "vq"}
+CASES = [(f"pipeline.{stage}",) for stage in PLAIN]
+CASES += [
+    (f"pipeline.{stage}", families.module_name(kind, family))
+    for stage, kind in FAMILIES.items()
+    for family in families.names(kind)
+]
+CASES += [("pipeline.fit", families.module_name("autoencoders", family)) for family in SHIPPED]
+
+RUNNER = '''
+"""Run every case in a child of its own, with other people's libraries loaded once; print what each child loaded."""
+import importlib, io, json, os, sys, traceback
+from contextlib import redirect_stdout, suppress
+from pathlib import Path
+import dask.array, numpy as np, pandas, pydicom, safetensors.numpy, skimage.metrics, torch, zarr
+import matplotlib.figure, pydantic, sklearn.linear_model, sklearn.model_selection, sklearn.neighbors
+from PIL import Image
+# Libraries that can only be imported with this project's help; the project's modules are then forgotten.
+import diffusers, pipeline.networks.backbones, pipeline.networks.diffusers_classes
+[getattr(diffusers, name) for name in ("AutoencoderDC", "AutoencoderKL", "AutoencoderTiny", "VQModel")]
+for name in [name for name in sys.modules if name.split(".")[0] == "pipeline"]:
+    del sys.modules[name]
+torch.set_num_threads(1)
+folder, cases, shipped = json.loads(sys.argv[1])
+
+def exercise(stage, module):
+    """Do a little of what the stage does, for the sake of what is imported late."""
+    if stage in ("pipeline.normalize", "pipeline.index"):
+        sys.modules["pipeline.pixels"].inspect(Path(folder) / "1.png", sys.modules["pipeline.pixels"].PixelSpec(size=8))
+    if module is None:
+        return
+    spec, family = sys.modules[module].Spec, module.rsplit(".")[-1].replace("_", "-")
+    if stage in ("pipeline.encode", "pipeline.decode"):
+        entry = {"family": family, "stride": 4, "seed": 0, "folder": shipped.get(family), "weights": folder + "/none"}
+        entry = {key: value for key, value in entry.items() if key in spec.model_fields}
+        with suppress(OSError, sys.modules["pipeline.errors"].StudyError):
+            spec(**entry).load(1)
+    if stage == "pipeline.train":
+        heads, folds = sys.modules["pipeline.heads"], sys.modules["pipeline.folds"]
+        space = heads.Space(np.random.default_rng(0).random((12, 1, 8, 8), np.float32), np.arange(12) % 2, 2, 4)
+        small = {"model": "resnet10t", "epochs": 1} if family == "timm-resnet" else {}
+        spec(family=family, **small).fit(space, folds.Split(0, *np.arange(12).reshape(3, 4)), 0)
+    if stage == "pipeline.fit":
+        recipe = json.loads((Path(shipped[family]) / "recipe.json").read_text()) | {"images": 2, "steps": 1, "batch": 2}
+        fit = sys.modules["pipeline.fit"]
+        fit.fit(fit.Recipe(**recipe), Path(folder) / f"{os.getpid()}")
+
+def child(stage, module=None):
+    for name in (stage, module):
+        if name:
+            importlib.import_module(name)
+    sys.argv = [stage, "--help"]
+    with redirect_stdout(io.StringIO()) as text, suppress(SystemExit):
+        sys.modules[stage].main()
+    assert "usage:" in text.getvalue(), stage
+    with redirect_stdout(io.StringIO()):
+        exercise(stage, module)
+    return sorted(m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "pipeline" and m.__file__)
+
+for case in cases:
+    if not (pid := os.fork()):
+        status = 1
+        try:
+            print(json.dumps([case, child(*case)]), flush=True)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitpid(pid, 0)[1] == 0, case
+'''
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], list[str]]:
+    """Which project files each case loads."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("sources")
+    Image.new("L", (8, 8)).save(folder / "1.png")
+    shipped = {family: str(ROOT / "resources/weights" / name) for family, name in SHIPPED.items()}
+    argument = json.dumps([str(folder), CASES, shipped])
+    done = subprocess.run([sys.executable, "-c", RUNNER, argument], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return {tuple(case): found for case, found in lines}
+
+
+@pytest.mark.parametrize("case", CASES, ids=" ".join)
+def test_everything_that_a_stage_loads_is_declared(
+    loaded: dict[tuple[str, ...], list[str]], case: tuple[str, ...]
+) -> None:
+    found = {Path(path) for path in loaded[case]}
+    assert SOURCE / "pipeline" / f"{case[0].split('.')[1]}.py" in found
+    assert found <= set(files(*case))
+
+
+@pytest.mark.parametrize("stage", ["encode", "train", "index"])
+def test_another_family_is_not_declared(stage: str) -> None:
+    kind = FAMILIES[stage]
+    for family in families.names(kind):
+        declared = {path.stem for path in files(f"pipeline.{stage}", families.module_name(kind, family))}
+        others = {other.replace("-", "_") for other in families.names(kind) if other != family}
+        assert not declared & others or family == "timm-resnet"
+
+
+def test_every_stage_with_a_command_line_is_tested_here() -> None:
+    stages = {path.stem for path in (SOURCE / "pipeline").glob("*.py") if "__main__" in path.read_text()}
+    assert stages == {case[0].split(".")[1] for case in CASES}
+
+
+def test_files_are_sorted_exist_and_hold_the_packages_they_are_in() -> None:
+    found = files("pipeline.train", "pipeline.heads.knn")
+    assert found == sorted(set(found))
+    assert all(path.is_file() and path.suffix == ".py" for path in found)
+    assert {SOURCE / "pipeline/__init__.py", SOURCE / "pipeline/heads/__init__.py"} <= set(found)
+    assert SOURCE / "pipeline/evaluate.py" not in found
+
+
+def test_all_ways_to_import_are_seen(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(
+        "import os, pipeline.a as b\nfrom pipeline import c\nfrom pipeline.d import e\nimport pipelines.no\n"
+        "def f():\n    import pipeline.g.h\n    if True:\n        from pipeline.i import j as k\n"
+    )
+    named = set(imports(module))
+    expected = {"pipeline.a", "pipeline", "pipeline.c", "pipeline.d", "pipeline.d.e", "pipeline.g.h", "pipeline.i"}
+    assert expected <= named <= expected | {"pipeline.i.j"}
+
+
+def test_no_module_imports_relatively_where_it_would_not_be_seen() -> None:
+    for path in (SOURCE / "pipeline").rglob("*.py"):
+        assert "from ." not in path.read_text(), path
