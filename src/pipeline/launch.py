@@ -18,6 +18,9 @@ STORES = ("images", "latents", "reconstructions")
 PATIENCE = 5.0
 """Seconds to wait for another call that is only planning."""
 
+LOST = json.dumps({"lost": True}) + "\n"
+"""What stands in place of a lost shard's manifest."""
+
 _running: list[int] = []
 
 
@@ -76,21 +79,20 @@ def lost_shards(results: Path) -> Iterator[tuple[Path, Path]]:
     """
     for kind in STORES:
         for path in sorted((results / kind).glob("**/*.json")):
-            if path.name == "zarr.json" or not path.stem.isdigit() or _is_lost_already(path):
+            if path.name == "zarr.json" or not path.stem.isdigit() or path.read_bytes() == LOST.encode():
                 continue
             shard = shard_path(path.parent.with_name(f"{path.parent.name}.zarr"), int(path.stem))
             if not _intact(shard, path):
                 yield shard, path
 
 
-def _is_lost_already(manifest: Path) -> bool:
-    return "lost" in json.loads(manifest.read_text())
-
-
 def _intact(shard: Path, manifest: Path) -> bool:
     if not shard.is_file():
         return False
-    recorded, status = Manifest.read(manifest), shard.stat()
+    try:
+        recorded, status = Manifest.read(manifest), shard.stat()
+    except StudyError:
+        return False
     if status.st_size != recorded.bytes:
         return False
     return status.st_mtime_ns <= manifest.stat().st_mtime_ns or sha256(shard) == recorded.sha256
@@ -104,4 +106,4 @@ def mark_lost(shard: Path, manifest: Path) -> None:
     """
     sys.stderr.write(f"{shard} is missing or changed; it will be made again, with what follows from it\n")
     shard.unlink(missing_ok=True)
-    write_text(manifest, json.dumps({"lost": True}) + "\n")
+    write_text(manifest, LOST)
