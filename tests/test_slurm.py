@@ -1,0 +1,164 @@
+"""The profile for Slurm, and a study that runs through a real, small cluster."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.slurm.cluster import Cluster, running, unavailable
+from tests.studies import ROOT, checkout, configure, environment
+
+TABLE = "results/gap_table/echo.csv"
+JOBS = {"synthesize": 1, "index": 1, "normalize": 2, "encode": 4, "decode": 4, "train": 4, "evaluate": 2, "tabulate": 1}
+"""How many batch jobs of each rule the study below has."""
+LOCAL = {"salt": 1, "lay_out_images": 1, "lay_out_latents": 2, "lay_out_reconstructions": 2}
+"""And the jobs that run where Snakemake runs."""
+STUDY: dict[str, Any] = {
+    "replicates": 100,
+    "benchmarks": {"echo": {"family": "echocardiography", "patients": 24, "seed": 4, "size": 64, "frames": 2}},
+    "datasets": {
+        "echo": {
+            "family": "filelist",
+            "root": "results/benchmarks/echo",
+            "labels": "results/benchmarks/echo.labels.csv",
+            "pixels": {"size": 32, "channels": "grey"},
+            "classes": ["Normal", "Septal Defect"],
+            "folds": 3,
+            "shards": 2,
+        }
+    },
+    "autoencoders": {"identity": {"family": "identity"}, "lossy": {"family": "lossy", "stride": 8}},
+    "heads": {"linear": {"family": "linear"}},
+}
+# What a cluster without accounts needs, and a first look at a job's state after the 10 s that most of these take: each
+# time that the executor finds none finished, it waits for 10 s longer than before.
+UNACCOUNTED = (
+    *("--slurm-status-command", "squeue", "--slurm-no-account"),
+    *("--slurm-init-seconds-before-status-checks", "10", "--latency-wait", "10"),
+)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A cluster on this machine, or a skip that says why there is none."""
+    reason = unavailable()
+    if reason:
+        pytest.skip(reason)
+    with running() as started:
+        yield started
+
+
+def tree(folder: Path) -> Path:
+    """Copy this tree, with the link by which `--profile slurm` is found, and the small study."""
+    folder.mkdir()
+    checkout(folder)
+    shutil.copy(ROOT / "slurm", folder / "slurm", follow_symlinks=False)
+    configure(folder, STUDY)
+    return folder
+
+
+def start(folder: Path, *arguments: str, path: str | None = None) -> subprocess.Popen[str]:
+    """Start a call on this environment's own programs."""
+    programs = f"{Path(sys.executable).parent}:{path or os.environ['PATH']}"
+    return subprocess.Popen(
+        ["snakemake", *arguments],
+        cwd=folder,
+        env=environment() | {"PATH": programs},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def end(call: subprocess.Popen[str]) -> str:
+    """Return what a call printed; fail with it if the call failed."""
+    printed, _ = call.communicate()
+    assert call.returncode == 0, printed
+    return printed
+
+
+def test_a_study_gives_the_same_table_on_slurm_as_on_one_machine(cluster: Cluster, tmp_path: Path) -> None:
+    through_slurm, here = tree(tmp_path / "slurm"), tree(tmp_path / "here")
+    arguments = ["--profile", "slurm", TABLE, *UNACCOUNTED, "--configfile", "study.yaml"]
+
+    call = start(through_slurm, *arguments)
+    try:
+        end(start(here, "--cores", "2", TABLE, "--configfile", "study.yaml"))
+        printed = end(call)
+    finally:
+        call.terminate()
+        call.wait()
+    assert (through_slurm / TABLE).read_bytes() == (here / TABLE).read_bytes()
+
+    submitted = dict(re.findall(r"has been submitted with SLURM jobid (\d+) \(log: \S+/rule_(\w+)/", printed))
+    assert Counter(submitted.values()) == JOBS
+    ended = cluster.ended()
+    assert {job: fields["JobState"] for job, fields in ended.items()} == dict.fromkeys(submitted, "COMPLETED")
+    # A rule's threads become the processors that Slurm grants.
+    assert {rule: ended[job]["ProcCnt"] for job, rule in submitted.items()} == dict.fromkeys(JOBS, "1") | {"index": "4"}
+
+    assert "Nothing to be done" in end(start(through_slurm, *arguments))
+    assert len(cluster.ended()) == len(submitted)
+
+
+def test_somebody_elses_cluster_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = tmp_path / "slurm.conf"
+    theirs.write_text("ClusterName=theirs\n")
+    monkeypatch.setattr("tests.slurm.cluster.CONFIGURATION", theirs)
+    monkeypatch.setattr("tests.slurm.cluster.LOCK", tmp_path / "lock")
+    with pytest.raises(RuntimeError, match="somebody's cluster"), running():
+        pass
+    assert theirs.read_text() == "ClusterName=theirs\n"
+
+
+@pytest.fixture
+def without_slurm(tmp_path: Path) -> str:
+    """A search path on which there is no program of Slurm's."""
+    for program in ("bash", "sh", "which"):
+        found = shutil.which(program)
+        assert found
+        (tmp_path / program).symlink_to(found)
+    return str(tmp_path)
+
+
+def test_the_profile_plans_batch_jobs_where_slurm_is_not_installed(without_slurm: str, tmp_path: Path) -> None:
+    folder = tree(tmp_path / "tree")
+    printed = end(start(folder, "--profile", "slurm", "-n", TABLE, "--configfile", "study.yaml", path=without_slurm))
+    planned = re.findall(r"^rule (\w+):$", printed, re.MULTILINE)
+    assert {rule: planned.count(rule) for rule in planned} == JOBS | LOCAL
+    assert re.search(r"^rule train:(\n .*)*\n    resources: .*\bmem_mb=16000\b.*\bruntime=480\b", printed, re.MULTILINE)
+
+
+def test_the_profile_is_found_by_the_name_that_users_type() -> None:
+    assert (ROOT / "slurm").readlink() == Path("profiles/slurm")
+
+
+def test_every_key_of_the_profile_is_an_option_of_the_installed_versions(without_slurm: str) -> None:
+    options = end(start(ROOT, "--help", path=without_slurm))
+    for key in yaml.safe_load((ROOT / "slurm/config.yaml").read_text()):
+        assert re.search(rf"^  (-\w.*, )?--{key}\b", options, re.MULTILINE), key
+
+
+def test_every_rule_that_the_profile_names_is_in_the_workflow() -> None:
+    profile = yaml.safe_load((ROOT / "slurm/config.yaml").read_text())
+    rules = {
+        name
+        for file in (ROOT / "workflow/rules").glob("*.smk")
+        for name in re.findall(r"^rule (\w+):$", file.read_text(), re.MULTILINE)
+    }
+    assert {*profile["set-resources"], *profile["set-threads"]} <= rules
+
+
+def test_the_profile_leaves_the_number_of_processors_to_the_threads_of_a_rule() -> None:
+    profile = yaml.safe_load((ROOT / "slurm/config.yaml").read_text())
+    for resources in (profile["default-resources"], *profile["set-resources"].values()):
+        assert "cpus_per_task" not in resources
