@@ -1,4 +1,4 @@
-"""Input that is wrong: a file is refused and the run goes on, or one sentence stops the run before it costs anything."""
+"""Input that is wrong: a file is refused and the run goes on, or one sentence stops the run before any compute."""
 
 import copy
 import csv

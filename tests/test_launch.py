@@ -1,9 +1,7 @@
-"""What the first process of a call does: lists files, finds lost shards, and removes only a dead call's lock."""
+"""What the first process of a call does: checks and lists files, and finds lost shards."""
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import inventory, launch
+from pipeline import inventory, launch, lock
 from pipeline.errors import StudyError
 from pipeline.store import Layout, check, lay_out, shard_path, write_shard
 from pipeline.study import Study
@@ -27,10 +25,9 @@ CONFIG: dict[str, Any] = {
 def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Work in a folder of our own, and let go of the kernel's lock at the end."""
     monkeypatch.chdir(tmp_path)
-    held = len(launch._running)
     yield
-    while len(launch._running) > held:
-        os.close(launch._running.pop())
+    if descriptor := lock._held.pop(Path(".snakemake").resolve(), None):
+        os.close(descriptor)
 
 
 def stored(kind: str = "latents/mine", names: tuple[str, ...] = ("identity",)) -> dict[int, tuple[Path, Path]]:
@@ -125,49 +122,6 @@ def test_a_marked_shard_is_gone_marked_once_and_whole_when_made_again(capsys: py
     assert again[1][0].read_bytes() == content
     assert manifest.read_bytes() == before
     assert lost() == []
-
-
-HOLD = """
-import fcntl, time
-held = open(".snakemake/running", "w")
-fcntl.flock(held, fcntl.LOCK_EX)
-print(flush=True)
-time.sleep(60)
-"""
-
-
-def locked() -> Path:
-    lock = Path(".snakemake/locks/0.output.lock")
-    lock.parent.mkdir(parents=True)
-    lock.write_text("results/gap_table.csv\n")
-    return lock
-
-
-def test_a_dead_calls_lock_is_removed_and_ours_is_held() -> None:
-    lock = locked()
-    launch.release_stale_lock(Path(".snakemake"))
-    assert not lock.exists()
-    program = "import fcntl; fcntl.flock(open('.snakemake/running'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
-    other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert "BlockingIOError" in other.stderr
-
-
-def test_a_living_calls_lock_is_left_alone_until_it_dies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "PATIENCE", 0.3)
-    lock = locked()
-    with subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE) as other:
-        assert other.stdout
-        other.stdout.readline()
-        launch.release_stale_lock(Path(".snakemake"))
-        assert lock.exists()
-        other.kill()
-    launch.release_stale_lock(Path(".snakemake"))
-    assert not lock.exists()
-
-
-def test_the_held_lock_is_not_handed_to_jobs() -> None:
-    launch.release_stale_lock(Path(".snakemake"))
-    assert not os.get_inheritable(launch._running[-1])
 
 
 def test_an_inventory_lists_every_file_and_is_left_alone_while_nothing_changes(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file next to `path`, flush it to the disk, and rename it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # The ending stays what it was, because several writers choose their format by it.
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = path.with_name(f".{socket.gethostname()}.{os.getpid()}.{path.name}")
     try:
         write(temporary)
         flush(temporary)

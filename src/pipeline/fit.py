@@ -37,8 +37,6 @@ class Recipe(Spec):
     """Size of the pool of procedural training images."""
     size: int = Field(default=64, gt=0)
     """Side of a training image in pixels."""
-    chroma: float = Field(default=1.0, ge=0)
-    """How colourful the training images are; 1 is the spread in photographs."""
     steps: int = Field(gt=0)
     batch: int = Field(default=16, gt=0)
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -59,7 +57,7 @@ def fit(recipe: Recipe, folder: Path) -> list[float]:
     schedule = Schedule(
         **recipe.model_dump(include={"steps", "batch", "learning_rate", "edge_weight", "penalty_weight", "seed"})
     )
-    pool = natural_images(recipe.images, recipe.size, recipe.seed, recipe.chroma)
+    pool = natural_images(recipe.images, recipe.size, recipe.seed)
     with reproducible(recipe.seed):
         model = build(_autoencoder(recipe, folder).network, recipe.architecture)
         losses = train(model, pool, schedule)
@@ -87,7 +85,7 @@ def _publish(model: "Model", folder: Path) -> None:
 def held_out_psnr(recipe: Recipe, folder: Path) -> float:
     """Return the mean PSNR in decibel over procedural images that the training did not see."""
     autoencoder = _autoencoder(recipe, folder).load(3)
-    images = natural_images(HELD_OUT_IMAGES, recipe.size, recipe.seed + HELD_OUT_SEED_OFFSET, recipe.chroma)
+    images = natural_images(HELD_OUT_IMAGES, recipe.size, recipe.seed + HELD_OUT_SEED_OFFSET)
     difference = autoencoder.decode(autoencoder.encode(images).mean) - images
     errors = np.square(difference).mean(axis=(1, 2, 3))
     return float(-10 * np.log10(np.maximum(errors, SMALLEST_ERROR)).mean())

@@ -1,40 +1,32 @@
 """What the first process of a call does before the plan is made: never in the jobs that it starts."""
 
-import fcntl
 import json
-import os
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline import inventory
+from pipeline import inventory, lock
 from pipeline.errors import StudyError
 from pipeline.files import sha256, write_text
 from pipeline.store import Manifest, shard_path
 from pipeline.study import Study
 
 STORES = ("images", "latents", "reconstructions")
-PATIENCE = 5.0
-"""Seconds to wait for another call that is only planning."""
-
 LOST = json.dumps({"lost": True}) + "\n"
 """What stands in place of a lost shard's manifest."""
 
-_running: list[int] = []
-
 
 def prepare(study: Study) -> None:
-    """Check that the study's folders are there, list what they hold, and find shards that were lost or changed.
+    """Check that the study's files are there, list what its folders hold, and find shards that were lost or changed.
+
+    While another call is running here nothing is written: this one can only be a dry run, or Snakemake will refuse it.
 
     Raises:
-        StudyError: a folder or a weight file is missing.
+        StudyError: a folder, a label table or a weight file is missing.
     """
-    release_stale_lock(Path(".snakemake"))
-    for name, spec in study.autoencoders.items():
-        for file in spec.files():
-            if not Path(file).is_file():
-                raise StudyError(f"autoencoders: {name}: the file {file} is missing")
+    require_files(study)
+    if not lock.hold(Path(".snakemake")):
+        return
     for name, dataset in study.datasets.items():
         if study.generated(name) is None:
             try:
@@ -45,31 +37,15 @@ def prepare(study: Study) -> None:
         mark_lost(shard, manifest)
 
 
-def release_stale_lock(folder: Path) -> None:
-    """Remove the lock that a killed call left behind, and hold our own for as long as this process lives.
-
-    Snakemake's lock is a set of files, which outlive a process that is killed. Ours is held by the kernel and goes with
-    the process, so whoever gets it knows that no other call is running here.
-    """
-    folder.mkdir(exist_ok=True)
-    descriptor = os.open(folder / "running", os.O_CREAT | os.O_RDWR)
-    deadline = time.monotonic() + PATIENCE
-    while not _try_lock(descriptor):
-        if time.monotonic() > deadline:
-            os.close(descriptor)
-            return
-        time.sleep(0.1)
-    _running.append(descriptor)
-    for lock in folder.glob("locks/*.lock"):
-        lock.unlink(missing_ok=True)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def require_files(study: Study) -> None:
+    """Raise StudyError for the first file that an entry of the study names and that is not there."""
+    named = [("autoencoders", name, file) for name, spec in study.autoencoders.items() for file in spec.files()]
+    for name, dataset in study.datasets.items():
+        if study.generated(name) is None:
+            named += [("datasets", name, file) for file in dataset.tables()]
+    for kind, name, file in named:
+        if not Path(file).is_file():
+            raise StudyError(f"{kind}: {name}: the file {file} is missing")
 
 
 def lost_shards(results: Path) -> Iterator[tuple[Path, Path]]:

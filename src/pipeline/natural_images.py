@@ -20,17 +20,15 @@ GREY_SHARE = 0.4
 LEAVES_PER_PIXEL = 0.012
 
 
-def natural_images(count: int, size: int, seed: int, chroma: float = 1.0) -> NDArray[np.float32]:
+def natural_images(count: int, size: int, seed: int) -> NDArray[np.float32]:
     """Return count x 3 x size x size pixels in [0, 1]; a grey image has three equal channels.
-
-    `chroma` multiplies how far colours are from grey; 1 is the spread in photographs.
 
     The first images of a larger pool are the same as those of a smaller one with the same seed.
     """
     rng = np.random.default_rng(seed)
     pieces: list[Field] = []
     while len(pieces) < count:
-        pieces += _crops(_canvas(rng, size * CROPS_PER_SIDE, chroma), size)
+        pieces += _crops(_canvas(rng, size * CROPS_PER_SIDE), size)
     return np.ascontiguousarray(np.stack(pieces[:count]).transpose(0, 3, 1, 2), dtype=np.float32)
 
 
@@ -39,8 +37,8 @@ def _crops(canvas: Field, size: int) -> list[Field]:
     return [canvas[top : top + size, left : left + size] for top in starts for left in starts]
 
 
-def _canvas(rng: np.random.Generator, side: int, chroma: float) -> Field:
-    image = _shaded(rng, _dead_leaves(rng, side, chroma))
+def _canvas(rng: np.random.Generator, side: int) -> Field:
+    image = _shaded(rng, _dead_leaves(rng, side))
     image = np.asarray(gaussian_filter(image, sigma=(*[rng.uniform(0.0, 1.4)] * 2, 0.0)))
     if rng.random() < 0.25:
         image = image * _speckle(rng, side)
@@ -63,18 +61,18 @@ def coloured_noise(rng: np.random.Generator, side: int, exponent: float) -> Fiel
     return np.asarray(noise / noise.std(), dtype=np.float32)
 
 
-def _colours(rng: np.random.Generator, count: int, chroma: float) -> Field:
+def _colours(rng: np.random.Generator, count: int) -> Field:
     # Luminance varies about three times as much as either chroma axis in photographs (Ruderman, 1998).
     centre, spread = rng.uniform(0.15, 0.85), rng.uniform(0.05, 0.3)
     axes = np.array([[1, 1, 1], [1, 0, -1], [-0.5, 1, -0.5]])
     tint = rng.normal(0.0, [0.0, 0.12, 0.06])
     weights = rng.normal(0.0, [spread, spread / 3, spread / 4], (count, 3)) + tint
-    return np.asarray(centre + weights * [1, chroma, chroma] @ axes, dtype=np.float32)
+    return np.asarray(centre + weights @ axes, dtype=np.float32)
 
 
-def _dead_leaves(rng: np.random.Generator, side: int, chroma: float) -> Field:
+def _dead_leaves(rng: np.random.Generator, side: int) -> Field:
     count = int(LEAVES_PER_PIXEL * side * side * rng.uniform(0.2, 1.5))
-    colours = _colours(rng, count + 1, chroma)
+    colours = _colours(rng, count + 1)
     textures = [coloured_noise(rng, side, rng.uniform(0.6, 1.8))[..., None] for _ in range(2)]
     image: Field = colours[-1] + rng.exponential(0.06) * textures[0] * np.ones(3, np.float32)
     smallest, largest = rng.uniform(2.0, 6.0), side * rng.uniform(0.15, 0.6)
