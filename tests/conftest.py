@@ -7,6 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
+# For the programs that tests start; pytest itself finds the package by its own setting.
+os.environ["PYTHONPATH"] = str(ROOT / "src")
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

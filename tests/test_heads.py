@@ -129,7 +129,7 @@ def test_class_weights_are_those_of_cui_et_al() -> None:
 def test_the_linear_probe_is_scikit_learns() -> None:
     space = toy(0.3, classes=3)
     fitted = head("linear", strengths=[0.1]).fit(space, PARTS, 0)
-    x = features(space, 16, PARTS.train)
+    x = features(space, 16, PARTS.train).values
     model = LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000)
     model.fit(x[PARTS.train], space.labels[PARTS.train])
     np.testing.assert_allclose(np.exp(fitted.test), model.predict_proba(x[PARTS.test]), atol=1e-6)
@@ -138,7 +138,7 @@ def test_the_linear_probe_is_scikit_learns() -> None:
 def test_the_linear_probe_of_two_classes_is_scikit_learns() -> None:
     space = toy(0.3)
     fitted = head("linear", strengths=[0.1]).fit(space, PARTS, 0)
-    x = features(space, 16, PARTS.train)
+    x = features(space, 16, PARTS.train).values
     model = LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000)
     model.fit(x[PARTS.train], space.labels[PARTS.train])
     np.testing.assert_allclose(np.exp(fitted.test), model.predict_proba(x[PARTS.test]), atol=1e-6)
@@ -156,7 +156,7 @@ def test_neighbours_of_balanced_classes_vote_as_scikit_learns() -> None:
     train = np.concatenate([np.flatnonzero(space.labels[:90] == label)[:30] for label in (0, 1)])
     split = Split(0, np.sort(train), PARTS.validation, PARTS.test)
     fitted = head("knn", neighbours=[7]).fit(space, split, 0)
-    x = features(space, 16, split.train)
+    x = features(space, 16, split.train).values
     model = KNeighborsClassifier(7).fit(x[split.train], space.labels[split.train])
     np.testing.assert_allclose(np.exp(fitted.test), model.predict_proba(x[split.test]), atol=1e-3)
 
@@ -180,7 +180,7 @@ def test_more_neighbours_than_training_rows_are_all_of_them() -> None:
 @pytest.mark.parametrize(("side", "grid", "cells"), [(16, 4, 4), (16, 16, 16), (8, 16, 8), (28, 16, 16), (7, 3, 3)])
 def test_features_average_the_whole_image(side: int, grid: int, cells: int) -> None:
     values = np.random.default_rng(0).random((5, 2, side, side)).astype(np.float32)
-    got = features(Space(values, np.zeros(5, np.int64), 2, 1), grid, np.arange(4))
+    got = features(Space(values, np.zeros(5, np.int64), 2, 1), grid, np.arange(4)).values
     # Repeated as often as there are cells, an image can be cut into equal blocks whatever its side.
     fine = values.astype(np.float64).repeat(cells, axis=2).repeat(cells, axis=3)
     blocks = fine.reshape(5, 2, cells, side, cells, side).mean(axis=(3, 5)).reshape(5, -1)
@@ -190,8 +190,8 @@ def test_features_average_the_whole_image(side: int, grid: int, cells: int) -> N
 
 def test_features_do_not_depend_on_how_many_samples_are_read_at_once() -> None:
     values = np.random.default_rng(0).random((300, 1, 4, 4)).astype(np.float32)
-    whole = features(Space(values, np.zeros(300, np.int64), 2, 1), 2, np.arange(100))
-    part = features(Space(values[:100], np.zeros(100, np.int64), 2, 1), 2, np.arange(100))
+    whole = features(Space(values, np.zeros(300, np.int64), 2, 1), 2, np.arange(100)).values
+    part = features(Space(values[:100], np.zeros(100, np.int64), 2, 1), 2, np.arange(100)).values
     np.testing.assert_array_equal(whole[:100], part)
 
 

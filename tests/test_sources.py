@@ -19,7 +19,7 @@ FAMILIES: dict[str, families.Kind] = {
     "decode": "autoencoders",
     "train": "heads",
 }
-SHIPPED = {"diffusers-dc": "dc", "diffusers-kl": "kl", "diffusers-tiny": "tiny", "diffusers-vq": "vq"}
+SHIPPED = {"diffusers-kl": "kl", "diffusers-tiny": "tiny", "diffusers-vq": "vq"}
 CASES = [(f"pipeline.{stage}",) for stage in PLAIN]
 CASES += [
     (f"pipeline.{stage}", families.module_name(kind, family))

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,16 +52,17 @@ def index(spec: DatasetSpec, files: list[str], salt: str, workers: int) -> Index
     outcomes = survive(functools.partial(_inspect, spec.root, spec.pixels), [e.path for e in readable], workers)
     rejected = [(entry.path, "the file is missing") for entry in listed if entry.path not in present]
     rows: list[dict[str, object]] = []
-    notes: list[str] = []
+    warnings: Counter[str] = Counter()
     for entry, outcome in zip(readable, outcomes, strict=True):
         if outcome.value is None:
             rejected.append((entry.path, outcome.reason or "unknown"))
             continue
         rows += _samples(entry, outcome.value, spec)
-        notes += [f"{_hash(salt, 'sample', entry.path, 0)}: {warning}" for warning in outcome.value.warnings]
+        warnings.update(outcome.value.warnings)
     if not rows:
         reason = rejected[0][1] if rejected else "the data set lists none"
         raise StudyError(f"no file of {spec.root} can be read; the first reason: {reason}")
+    notes = [f"{count} files: {warning}" for warning, count in sorted(warnings.items())]
     return _assemble(pd.DataFrame(rows), spec, salt, sorted(rejected), notes)
 
 

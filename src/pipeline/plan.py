@@ -5,9 +5,11 @@ Paths are written out in full, as the rules write them; a wildcard is a whole fo
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from pipeline import families, sources
+from pipeline.errors import StudyError
 from pipeline.spec import Spec
 from pipeline.study import Study
 
@@ -29,6 +31,14 @@ class Plan:
         if kind and name:
             modules.append(families.module_name(kind, self._entry(kind, name).family))
         return [os.path.relpath(path) for path in sources.files(*modules)]
+
+    def fitted(self, weights: str) -> list[str]:
+        """Return the source files that fitting one of the shipped autoencoders runs, those of its family included."""
+        recipe = Path(f"resources/weights/{weights}/recipe.json")
+        if not recipe.is_file():
+            raise StudyError(f"there is no recipe {recipe}")
+        family = families.module_name("autoencoders", json.loads(recipe.read_text())["family"])
+        return [os.path.relpath(path) for path in sources.files("pipeline.fit", family)]
 
     def spec(self, kind: families.Kind, name: str) -> str:
         """Return one entry of the configuration as the JSON parameter of a rule."""

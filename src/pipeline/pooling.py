@@ -1,5 +1,7 @@
 """Spaces of any shape as feature vectors of a bounded length, for heads that take vectors."""
 
+from dataclasses import dataclass
+
 import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
@@ -8,8 +10,27 @@ from pipeline.folds import Rows
 from pipeline.heads import Space
 
 
-def features(space: Space, grid: int, train: Rows) -> NDArray[np.float64]:
-    """Return N x (c * g * g) features: averages over a grid of g x g cells, standardised by the training rows.
+@dataclass(frozen=True)
+class Features:
+    """Standardised features, and what standardised them.
+
+    Attributes:
+        values: N x (c * g * g).
+        mean: of the training rows, for each feature; subtracted.
+        deviation: of the training rows, for each feature; divided by.
+    """
+
+    values: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    def tensors(self) -> dict[str, NDArray[np.float64]]:
+        """Return what is needed to make the same features of other samples."""
+        return {"mean": self.mean, "deviation": self.deviation}
+
+
+def features(space: Space, grid: int, train: Rows) -> Features:
+    """Return averages over a grid of g x g cells, standardised by the training rows.
 
     The same number of cells is taken in every space, so that heads compare spaces at the same spatial resolution.
     Rows are pooled in blocks, because the full space can be far larger than its features.
@@ -23,7 +44,7 @@ def features(space: Space, grid: int, train: Rows) -> NDArray[np.float64]:
     vectors = np.asarray(pooled.compute(scheduler="synchronous")).reshape(n, c * g * g)
     mean, deviation = vectors[train].mean(axis=0), vectors[train].std(axis=0)
     deviation[deviation < 1e-12] = 1.0
-    return np.asarray((vectors - mean) / deviation)
+    return Features((vectors - mean) / deviation, mean, deviation)
 
 
 def _averaging(length: int, cells: int) -> NDArray[np.float64]:

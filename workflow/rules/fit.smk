@@ -4,7 +4,7 @@
 rule fit:
     """Train one of the shipped autoencoders on generated natural-image statistics, from its recipe."""
     input:
-        code=plan.code("fit"),
+        code=lambda wildcards: plan.fitted(wildcards.weights),
         recipe="resources/weights/{weights}/recipe.json",
     output:
         config="results/weights/fitted/{weights}/config.json",

@@ -44,3 +44,10 @@ wildcard_constraints:
 def store(kind):
     """Return a parameter: the folder of the store whose metadata is the input or output of that name."""
     return lambda wildcards, input, output: os.path.dirname((dict(output.items()) | dict(input.items()))[kind])
+
+
+onstart:
+    # Every scheduling round of Snakemake plants a timer that starts another round, for the sake of a rate limit that is
+    # far out of reach here. So rounds multiply with every job that ends (Snakemake's issue 2967), and after some hundred
+    # jobs the scheduler keeps a processor busy. Without the limit there are no timers.
+    workflow.scheduler.job_rate_limiter = None

@@ -25,7 +25,8 @@ class Spec(HeadSpec):
         """Search once for the largest number of neighbours and count votes for each."""
         from sklearn.neighbors import NearestNeighbors
 
-        x, y = features(space, self.grid, split.train), space.labels
+        pooled = features(space, self.grid, split.train)
+        x, y = pooled.values, space.labels
         most = min(max(self.neighbours), len(split.train))
         search = NearestNeighbors(n_neighbors=most).fit(x[split.train])
         voters = {
@@ -38,7 +39,7 @@ class Spec(HeadSpec):
         curve["validation"] = [balanced_accuracy(score, y[split.validation]) for score in scores]
         best = int(np.argmax(curve["validation"]))
         chosen = self.neighbours[best]
-        tensors = {"neighbours": np.array([chosen]), "rows": split.train}
+        tensors = {"neighbours": np.array([chosen]), "rows": split.train, **pooled.tensors()}
         return Fitted(scores[best], _votes(voters["test"][:, :chosen], weights), tensors, curve)
 
 

@@ -25,7 +25,8 @@ class Spec(HeadSpec):
         """Fit once for each strength and keep the best on the validation rows."""
         from sklearn.linear_model import LogisticRegression
 
-        x, y = features(space, self.grid, split.train), space.labels
+        pooled = features(space, self.grid, split.train)
+        x, y = pooled.values, space.labels
         models = [
             LogisticRegression(C=strength, class_weight="balanced", max_iter=2000).fit(x[split.train], y[split.train])
             for strength in self.strengths
@@ -35,7 +36,7 @@ class Spec(HeadSpec):
         curve["validation"] = [balanced_accuracy(score, y[split.validation]) for score in scores]
         best = int(np.argmax(curve["validation"]))
         test = _log_probabilities(models[best].decision_function(x[split.test]))
-        tensors = {"coefficients": models[best].coef_, "intercepts": models[best].intercept_}
+        tensors = {"coefficients": models[best].coef_, "intercepts": models[best].intercept_, **pooled.tensors()}
         return Fitted(scores[best], test, tensors, curve)
 
 
