@@ -9,6 +9,8 @@ ROOT = Path(__file__).parent.parent
 
 # For the programs that tests start; pytest itself finds the package by its own setting.
 os.environ["PYTHONPATH"] = str(ROOT / "src")
+# Tiny networks are slower, not faster, with several threads; and their results are those of one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

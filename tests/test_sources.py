@@ -52,7 +52,8 @@ def exercise(stage, module):
         return
     spec, family = sys.modules[module].Spec, module.rsplit(".")[-1].replace("_", "-")
     if stage in ("pipeline.encode", "pipeline.decode"):
-        entry = {"family": family, "stride": 4, "seed": 0, "folder": shipped.get(family, folder), "weights": folder + "/none"}
+        entry = {"family": family, "stride": 4, "seed": 0, "weights": folder + "/none"}
+        entry["folder"] = shipped.get(family, folder)
         entry = {key: value for key, value in entry.items() if key in spec.model_fields}
         with suppress(OSError, sys.modules["pipeline.errors"].StudyError):
             spec(**entry).load(1)
