@@ -119,6 +119,9 @@ def test_one_data_sets_table_can_be_made_alone(study: Path) -> None:
     shutil.rmtree(study / "results/scores")
     (study / "results/gap_table/blobs.csv").unlink()
     assert plan(study, "results/gap_table/blobs.csv") == {"evaluate": 2, "tabulate": 1}
+    finished = call(study, "--", "results/gap_table/blobs.csv")
+    assert finished.returncode == 0, finished.stdout
+    assert (study / "results/gap_table/blobs.csv").is_file()
 
 
 def test_changing_the_seeds_trains_again_and_encodes_nothing(study: Path) -> None:
