@@ -11,7 +11,7 @@ gap-table: .venv/installed
 	snakemake --cores $(CORES) results/gap_table.csv results/gap_table.html
 
 test: lint
-	python -m pytest tests
+	python -m pytest tests --numprocesses 2 --dist loadfile
 
 lint: .venv/installed
 	ruff check .
