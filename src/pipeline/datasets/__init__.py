@@ -2,16 +2,20 @@
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipeline.errors import StudyError
-from pipeline.pixels import PixelSpec
+from pipeline.labels import Task
+from pipeline.pixels import Inspection, PixelSpec
 from pipeline.spec import Spec
+
+Part = Literal["train", "validation", "test"]
+Keyed = Callable[[str, str], str]
 
 
 @dataclass(frozen=True)
@@ -21,14 +25,28 @@ class Listed:
     Attributes:
         path: relative to the data set's root, with forward slashes.
         patient: the patient's raw identifier; None where only the file itself knows it.
-        label: a class name; None where the data set has no labels.
-        fold: the official fold, where the data set declares one.
+        labels: class to whether the file shows it, in the data set's order; what is not in it is missing.
+        part: the official part, where the data set declares one.
+        fold: the official fold, counted from 0, where the data set declares folds.
+        unit: what is scored together under `unit: series`; None is the file.
+        frames: the frames of a multi-frame file that are meant; None is all of them.
     """
 
     path: str
-    patient: str | None
-    label: str | None
+    patient: str | None = None
+    labels: Mapping[str, bool] = field(default_factory=dict)
+    part: Part | None = None
     fold: int | None = None
+    unit: str | None = None
+    frames: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A listed file and its header. The header's identifiers are hashed already: see `DatasetSpec.resolved`."""
+
+    entry: Listed
+    header: Inspection
 
 
 class DatasetSpec(Spec):
@@ -39,10 +57,21 @@ class DatasetSpec(Spec):
     pixels: PixelSpec
     classes: list[str] = []
     """Names of the classes. Empty: the data set has no labels, and only its reconstructions are measured."""
+    task: Task = "single-label"
+    """`single-label`: every sample has one class. `multi-label`: any number, each may be missing. `first-label`: reduce
+    a multi-label set to the first class that each sample has, as the publication does."""
     leave_out: list[str] = []
-    """Labels whose samples are left out on purpose; every other undeclared label stops the study."""
+    """Labels whose samples are left out on purpose; under `single-label` other undeclared labels stop the study."""
+    split: Literal["auto", "official", "folds"] = "auto"
+    """`official` trains, validates and tests once, on the data set's own parts; `folds` is the published scheme (fold k
+    tests, fold k + 1 validates, the others train). `auto` is official where the data set declares parts or folds."""
     folds: Annotated[int, Field(ge=3)] = 5
     fold_seed: int = 0
+    leaks: Literal["stop", "drop"] = "stop"
+    """What happens to patients, and images, that are on both sides of an official split: the study stops, or their
+    training and validation samples are dropped, and the number is reported."""
+    unit: Literal["image", "series"] = "image"
+    """What is scored: every image by itself, or all images of a file or series together, by their mean score."""
     shards: Annotated[int, Field(ge=1)] = 1
     """Into how many shard files, and so jobs, each of the data set's stores is cut."""
     frames: Annotated[int, Field(ge=1)] | None = None
@@ -50,7 +79,7 @@ class DatasetSpec(Spec):
 
     @model_validator(mode="after")
     def _classes_tell_apart(self) -> Self:
-        if len(self.classes) == 1:
+        if len(self.classes) == 1 and self.task != "multi-label":
             raise ValueError("one class alone leaves nothing to tell apart; without labels leave 'classes' out")
         for name in self.classes:
             if self.classes.count(name) > 1 or name in self.leave_out:
@@ -68,27 +97,40 @@ class DatasetSpec(Spec):
             StudyError: the labels cannot be trusted.
         """
 
+    def resolved(self, found: list[Found], keyed: Keyed) -> tuple[list[Found], list[tuple[str, str]]]:
+        """Complete entries by what the headers say: for families whose labels or order depend on headers.
+
+        Args:
+            found: every listed file whose header was accepted.
+            keyed: hashes an identifier ("patient", "study", "series" or "instance", and its value) as the headers' are.
+
+        Returns:
+            The entries to keep, and path and reason of those to refuse.
+        """
+        return found, []
+
     def tables(self) -> list[str]:
         """Return the label files that `listed` reads."""
         return []
 
 
 def checked(entries: Iterable[Listed], spec: DatasetSpec) -> list[Listed]:
-    """Refuse undeclared and missing labels and paths that leave the root; drop what is left out on purpose."""
-    kept = [entry for entry in entries if entry.label not in spec.leave_out]
+    """Refuse paths that leave the root; drop what is left out on purpose."""
+    left_out = set(spec.leave_out)
+    kept = [entry for entry in entries if not any(has and name in left_out for name, has in entry.labels.items())]
     for entry in kept:
-        if ".." in PurePosixPath(entry.path).parts or PurePosixPath(entry.path).is_absolute():
-            raise StudyError(f"the path {entry.path!r} leaves the data set's folder {spec.root}")
-        if spec.classes and entry.label not in spec.classes:
-            raise StudyError(
-                f"{spec.root}/{entry.path} has the label {entry.label!r}, which is neither among the declared classes "
-                f"({', '.join(spec.classes)}) nor left out"
-            )
+        if not is_inside(entry.path):
+            raise StudyError("a label file names a path outside the data set's folder", f"{spec.root}: {entry.path!r}")
     return kept
 
 
-READABLE = r"\.(dcm|dicom|dic|ima|png|jpe?g|jfif)$"
-UNREADABLE = r"\.(tiff?|bmp|gif|webp|jp2|nii|nii\.gz|mha|mhd|nrrd|avi|mp4)$"
+def is_inside(path: str) -> bool:
+    """Tell whether a relative path stays below the folder that it is relative to."""
+    return not (".." in PurePosixPath(path).parts or PurePosixPath(path).is_absolute() or "\\" in path or "\0" in path)
+
+
+READABLE = r"\.(dcm|dicom|dic|ima|png|jpe?g|jfif|tiff?|nii|nii\.gz)$"
+UNREADABLE = r"\.(bmp|gif|webp|jp2|mha|mhd|nrrd|avi|mp4)$"
 BARE = r"(^|/)[^./]+$|\.[0-9]+$"
 IMAGE_NAME = re.compile(f"{READABLE}|{UNREADABLE}|{BARE}", re.IGNORECASE)
 

@@ -8,12 +8,15 @@ processor, so two spaces that hold the same values have a gap of exactly zero.
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
 from pipeline.folds import Split
+from pipeline.labels import Labels
 from pipeline.spec import Spec
 
 Floats = NDArray[np.float32]
@@ -25,15 +28,21 @@ class Space:
 
     Attributes:
         values: N x c x h x w, raw, float32.
-        labels: N, class numbers from 0.
-        classes: number of classes K.
+        labels: N x K: 1, 0, or -1 where it is missing (`pipeline.labels`).
+        exclusive: whether every labelled sample has exactly one class (single-label). Otherwise the K classes are K
+            questions that are answered one by one.
         stride: image pixels per cell of the grid, along one side; 1 in image and reconstruction space.
     """
 
     values: Floats
-    labels: NDArray[np.int64]
-    classes: int
+    labels: Labels
+    exclusive: bool
     stride: int
+
+    @property
+    def classes(self) -> int:
+        """The number of classes K."""
+        return self.labels.shape[1]
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,8 @@ class Fitted:
     """A trained head.
 
     Attributes:
-        validation: n x K scores (log-probabilities up to a constant), rows in the order of the split.
+        validation: n x K scores, rows in the order of the split: log-probabilities up to a constant where classes are
+            exclusive, else log-odds, so that a positive score says that the sample has the class.
         test: the same for the test rows.
         tensors: what is needed to apply the head again.
         curve: one row an epoch or step of the search, whatever the family records.
@@ -57,6 +67,10 @@ class HeadSpec(Spec):
     """What the configuration says of one head."""
 
     family: str
+    label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the training patients whose labels the head may see. A smaller share is a part of every larger one."""
+    label_seed: int = 0
+    """Draws which patients those are."""
 
     @abstractmethod
     def fit(self, space: Space, split: Split, seed: int) -> Fitted:
