@@ -78,7 +78,8 @@ def known(labels: Labels) -> NDArray[np.bool_]:
 
 def numbers(labels: Labels) -> NDArray[np.int64]:
     """Return N class numbers of single labels; NO_CLASS where a sample is unlabelled."""
-    return np.where((labels == 1).any(axis=1), labels.argmax(axis=1), NO_CLASS).astype(np.int64)
+    found = (labels == 1).any(axis=1)
+    return np.asarray(np.where(found, labels.argmax(axis=1), NO_CLASS), dtype=np.int64)
 
 
 def strata(labels: Labels) -> NDArray[np.int64]:
@@ -87,4 +88,4 @@ def strata(labels: Labels) -> NDArray[np.int64]:
     counts = (labels == 1).sum(axis=0)
     rarity = np.where(labels == 1, counts, np.iinfo(np.int64).max)
     rarest = np.where((labels == 1).any(axis=1), rarity.argmin(axis=1), classes)
-    return np.where(known(labels), rarest, classes + 1).astype(np.int64)
+    return np.asarray(np.where(known(labels), rarest, classes + 1), dtype=np.int64)
