@@ -1,4 +1,4 @@
-"""Files into pixels: DICOM, PNG and JPEG, told apart by their content, become float32 in [0, 1].
+"""Files into pixels: DICOM, PNG, JPEG, TIFF and NIfTI, told apart by their content, become float32 in [0, 1].
 
 The pixel contract: intensities come from the stored bit depth or from a declared window, never from an image's own
 minimum and maximum. What cannot be read with certainty is refused with a reason. Nothing here isolates the native
@@ -6,7 +6,7 @@ decoders, some of which can end the interpreter on a damaged file: call it throu
 """
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,48 +14,52 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.errors import Refused
-from pipeline.pixels.contract import LIMIT, Decoded, Frames, PixelSpec, require
+from pipeline.pixels.contract import LIMIT, Decoded, Frames, Inspection, PixelSpec, require
 
-__all__ = ["Frames", "Inspection", "PixelSpec", "fit_to", "inspect", "read_frames"]
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What is known of a file after all of it was decoded.
-
-    Attributes:
-        frames: Number of images.
-        height: Rows, after an EXIF orientation was applied.
-        width: Columns.
-        patient: DICOM's PatientID, or None. The caller hashes it; it is never written as it is.
-        pixel_hash: A sha256 for each frame, of its shape and float32 pixels under this specification.
-        warnings: For a person to judge, without identifiers.
-    """
-
-    frames: int
-    height: int
-    width: int
-    patient: str | None
-    pixel_hash: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-
-def read_frames(path: Path, spec: PixelSpec) -> Frames:
-    """Return frames x C x H x W at native size, in [0, 1].
-
-    Raises:
-        Refused: The file cannot become pixels under this specification.
-        OSError: The file is missing or unreadable, which says nothing about its content.
-    """
-    return _decode(path, spec).frames
+__all__ = ["Decoded", "Frames", "Inspection", "PixelSpec", "fit_to", "inspect", "pixel_hash", "read"]
 
 
 def inspect(path: Path, spec: PixelSpec) -> Inspection:
-    """Decode all of a file and say what it holds; raises as `read_frames` does."""
-    decoded = _decode(path, spec)
-    count, _, height, width = decoded.frames.shape
-    hashes = tuple(_hash(frame) for frame in decoded.frames)
-    return Inspection(count, height, width, decoded.patient, hashes, decoded.warnings)
+    """Say what a file holds by its header alone: nothing is decoded, and a DICOM file's pixel data is not read.
+
+    Raises:
+        Refused: The file cannot become pixels under this specification, as far as its header tells.
+        OSError: The file is missing or unreadable, which says nothing about its content.
+    """
+    # Imported late: the Snakefile needs PixelSpec alone, and is parsed anew in every cluster job.
+    from pipeline.pixels import dicom, raster
+
+    start = _start(path)
+    if raster.recognises(start):
+        return raster.inspect(path, spec)
+    if dicom.recognises(start):
+        return dicom.inspect(path, spec)
+    raise Refused("not a DICOM, PNG, JPEG, TIFF or NIfTI file")
+
+
+def read(path: Path, spec: PixelSpec, frames: Sequence[int] | None = None) -> Decoded:
+    """Return a file's frames at native size, in [0, 1]; raises as `inspect` does.
+
+    Args:
+        path: The file.
+        spec: How its values become intensities.
+        frames: Which frames, counted from 0, in the order in which they are to come; None for all of them.
+    """
+    from pipeline.pixels import dicom, raster
+
+    start = _start(path)
+    if raster.recognises(start):
+        return raster.read(path, spec, frames)
+    if dicom.recognises(start):
+        return dicom.read(path, spec, frames)
+    raise Refused("not a DICOM, PNG, JPEG, TIFF or NIfTI file")
+
+
+def pixel_hash(frame: Frames) -> str:
+    """Return the sha256 of the shape and the float32 pixels of one C x H x W frame."""
+    digest = hashlib.sha256(repr(frame.shape).encode())
+    digest.update(np.ascontiguousarray(frame, dtype="<f4").tobytes())
+    return digest.hexdigest()
 
 
 def fit_to(frames: Frames, spec: PixelSpec) -> Frames:
@@ -71,23 +75,10 @@ def fit_to(frames: Frames, spec: PixelSpec) -> Frames:
     return out.clip(0, 1)
 
 
-def _decode(path: Path, spec: PixelSpec) -> Decoded:
-    # Imported late: the Snakefile needs PixelSpec alone, and is parsed anew in every cluster job.
-    from pipeline.pixels import dicom, raster
-
+def _start(path: Path) -> bytes:
     require(path.stat().st_size <= LIMIT, "the file is larger than the limit on one image")
-    data = path.read_bytes()
-    if raster.recognises(data):
-        return raster.decode(data, spec)
-    if dicom.recognises(data):
-        return dicom.decode(data, spec)
-    raise Refused("not a DICOM, PNG or JPEG file")
-
-
-def _hash(frame: Frames) -> str:
-    digest = hashlib.sha256(repr(frame.shape).encode())
-    digest.update(np.ascontiguousarray(frame, dtype="<f4").tobytes())
-    return digest.hexdigest()
+    with path.open("rb") as file:
+        return file.read(512)
 
 
 def _fit_plane(plane: NDArray[np.float32], target: NDArray[np.float32], spec: PixelSpec) -> None:

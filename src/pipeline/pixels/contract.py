@@ -1,7 +1,7 @@
 """What every reader of pixels agrees on: what may be asked for, what comes back, and how a file is refused."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -56,13 +56,47 @@ class Decoded:
 
     Attributes:
         frames: frames x C x H x W in [0, 1].
-        patient: The patient's identifier as the file holds it; never write it anywhere.
         warnings: What a person should know of this file; they hold no identifiers.
     """
 
     frames: Frames
-    patient: str | None = None
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the header of a file says.
+
+    Attributes:
+        frames: Number of images.
+        height: Rows, upright: after an EXIF or TIFF orientation.
+        width: Columns.
+        patient: DICOM's PatientID. These four identify somebody: the caller hashes them and never writes them.
+        study: DICOM's StudyInstanceUID.
+        series: DICOM's SeriesInstanceUID.
+        instance: DICOM's SOPInstanceUID.
+        position: DICOM's ImagePositionPatient in mm, where the file has one for all of its frames.
+        orientation: DICOM's ImageOrientationPatient: the directions of rows and of columns.
+        warnings: For a person to judge, without identifiers.
+    """
+
+    frames: int
+    height: int
+    width: int
+    patient: str | None = None
+    study: str | None = None
+    series: str | None = None
+    instance: str | None = None
+    position: tuple[float, float, float] | None = None
+    orientation: tuple[float, float, float, float, float, float] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def chosen(frames: Sequence[int] | None, count: int) -> list[int]:
+    """Return the frames that are asked for of a file that has `count`; Refused if it does not have them."""
+    wanted = list(range(count)) if frames is None else list(frames)
+    require(all(0 <= frame < count for frame in wanted), "the file does not have all frames that are asked for")
+    return wanted
 
 
 def require(condition: bool, reason: str) -> None:

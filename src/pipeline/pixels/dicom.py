@@ -8,9 +8,10 @@ import logging
 import math
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,17 @@ from pydicom.pixels.processing import apply_color_lut
 
 from pipeline.errors import StudyError
 from pipeline.pixels import codestream
-from pipeline.pixels.contract import LIMIT, Decoded, Frames, PixelSpec, refusing, require, with_channels
+from pipeline.pixels.contract import (
+    LIMIT,
+    Decoded,
+    Frames,
+    Inspection,
+    PixelSpec,
+    chosen,
+    refusing,
+    require,
+    with_channels,
+)
 from pipeline.pixels.header import PALETTE, YBR_FULL, Header, read_header
 from pipeline.pixels.monochrome import Monochrome
 
@@ -61,12 +72,49 @@ def recognises(data: bytes) -> bool:
     return data[128:132] == b"DICM" or data[:2] in (b"\x02\x00", b"\x08\x00")
 
 
+def inspect(path: Path, spec: PixelSpec) -> Inspection:
+    """Return what the header says; the pixel data is not read."""
+    with path.open("rb") as file, _quiet(), refusing("the DICOM header cannot be read"):
+        dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True)
+        dataset.PixelData = file.read(1)
+        header = read_header(dataset, spec)
+        return Inspection(
+            header.frames,
+            header.rows,
+            header.columns,
+            patient=_text(dataset, "PatientID"),
+            study=_text(dataset, "StudyInstanceUID"),
+            series=_text(dataset, "SeriesInstanceUID"),
+            instance=_text(dataset, "SOPInstanceUID"),
+            position=_numbers(dataset, "ImagePositionPatient", 3),
+            orientation=_numbers(dataset, "ImageOrientationPatient", 6),
+            warnings=tuple(_warnings(dataset, header, spec)),
+        )
+
+
+def _text(dataset: Dataset, keyword: str) -> str | None:
+    return str(dataset.get(keyword) or "").strip("\0 ") or None
+
+
+def _numbers(dataset: Dataset, keyword: str, count: int) -> Any:  # noqa: ANN401 - count numbers, or None
+    try:
+        numbers = tuple(float(number) for number in dataset.get(keyword) or ())
+    except (TypeError, ValueError):
+        return None
+    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
+
+
+def read(path: Path, spec: PixelSpec, frames: Sequence[int] | None) -> Decoded:
+    """Return the frames of a DICOM file; raise Refused where that is not possible without doubt."""
+    decoded = decode(path.read_bytes(), spec)
+    return Decoded(decoded.frames[chosen(frames, len(decoded.frames))], decoded.warnings)
+
+
 def decode(data: bytes, spec: PixelSpec) -> Decoded:
     """Return every frame of a DICOM file; raise Refused where that is not possible without doubt."""
     with _quiet(), refusing("the DICOM header cannot be read"):
         dataset = _parse(data)
         header = read_header(dataset, spec)
-        patient = str(dataset.get("PatientID") or "").strip() or None
         noted = _warnings(dataset, header, spec)
     with _quiet() as caught, refusing("the pixel data cannot be decoded"):
         frames = np.empty((header.frames, 1 if header.monochrome else 3, header.rows, header.columns), np.float32)
@@ -77,7 +125,7 @@ def decode(data: bytes, spec: PixelSpec) -> Decoded:
             frames[count - 1] = convert(stored, count - 1)
         require(count == header.frames, "there are fewer frames than the header says")
     noted += sorted({str(warning.message) for warning in caught if warning.category is UserWarning})
-    return Decoded(with_channels(frames, spec.channels), patient, tuple(noted))
+    return Decoded(with_channels(frames, spec.channels), tuple(noted))
 
 
 @contextmanager

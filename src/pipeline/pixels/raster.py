@@ -5,13 +5,25 @@ does. They have no modality units, so `stored` is the only intensity.
 """
 
 import warnings
+from collections.abc import Sequence
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
-from pipeline.pixels.contract import Decoded, Frames, PixelSpec, refusing, require, require_size, with_channels
+from pipeline.pixels.contract import (
+    Decoded,
+    Frames,
+    Inspection,
+    PixelSpec,
+    chosen,
+    refusing,
+    require,
+    require_size,
+    with_channels,
+)
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
@@ -23,6 +35,17 @@ GREY = ("1", "L", "I;16")
 def recognises(data: bytes) -> bool:
     """Say whether the first bytes are those of a PNG or a JPEG."""
     return data.startswith((PNG, JPEG))
+
+
+def inspect(path: Path, spec: PixelSpec) -> Inspection:
+    """Return the size."""
+    frames = decode(path.read_bytes(), spec).frames
+    return Inspection(1, *frames.shape[2:])
+
+
+def read(path: Path, spec: PixelSpec, frames: Sequence[int] | None) -> Decoded:
+    """Return the one frame of a PNG or JPEG; raise Refused where that is not possible without doubt."""
+    return Decoded(decode(path.read_bytes(), spec).frames[chosen(frames, 1)])
 
 
 def decode(data: bytes, spec: PixelSpec) -> Decoded:
