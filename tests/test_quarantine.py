@@ -2,14 +2,35 @@
 
 import itertools
 import os
+import signal
+import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from pipeline import quarantine
 from pipeline.errors import Refused, StudyError
 from pipeline.quarantine import CRASHED, Outcome, survive
+
+LEAKED: list[NDArray[np.uint8]] = []
+
+
+def panic() -> object:
+    """Make the decoder of RLE panic, by two segments of 9 bytes where 4 pixels of 16 bits have two of 4."""
+    from rle import rle
+
+    return rle.decode_frame(struct.pack("<16I", 2, 64, 66, *[0] * 13) + bytes([248, 0]) * 2, 4, 16, "<")
+
+
+def cine(number: int) -> NDArray[np.float32]:
+    """Return 32 MB, as a cine in float32 easily has."""
+    return np.full((8, 1024, 1024), number, np.float32)
 
 
 def treat(item: str) -> str:
@@ -21,6 +42,10 @@ def treat(item: str) -> str:
         "bug": lambda: 1 / 0,
         "study": lambda: _raise(StudyError("the study is wrong")),
         "refused": lambda: _raise(Refused("not today")),
+        "greedy": lambda: np.ones(2**32, np.uint8),
+        "leak": lambda: LEAKED.append(np.ones(200 * 2**20, np.uint8)),
+        "panic": panic,
+        "chatter": lambda: os.system("echo printed; echo printed >&2"),  # noqa: S605
     }
     behaviours.get(item.split("-")[0], lambda: None)()
     return item.upper()
@@ -105,3 +130,68 @@ def test_items_are_read_lazily() -> None:
     outcomes = survive(treat, (f"a-{k}" for k in items), 1)
     assert next(outcomes).value == "A-0"
     assert next(items) < 100
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the bound on memory is enforced on Linux")
+def test_asking_for_too_much_memory_costs_one_item() -> None:
+    outcomes = list(survive(treat, ["a", "greedy", "b"], 1, memory=2**30))
+    assert [outcome.value for outcome in outcomes] == ["A", None, "B"]
+    assert outcomes[1].reason == "it needs more than 1 GiB of memory"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the bound on memory is enforced on Linux")
+def test_memory_that_earlier_items_left_behind_costs_no_item() -> None:
+    items = [f"leak-{k}" for k in range(12)]
+    assert [outcome.reason for outcome in survive(treat, items, 1, memory=2**30)] == [None] * 12
+
+
+def test_a_panic_in_rust_is_a_refusal() -> None:
+    outcomes = list(survive(treat, ["a", "panic", "b"], 1))
+    assert [outcome.reason for outcome in outcomes] == [None, CRASHED, None]
+
+
+def test_what_a_decoder_prints_reaches_no_log(capfd: pytest.CaptureFixture[str]) -> None:
+    assert [outcome.value for outcome in survive(treat, ["chatter"], 1)] == ["CHATTER"]
+    captured = capfd.readouterr()
+    assert "printed" not in captured.out + captured.err
+
+
+def test_large_results_arrive_whole_and_few_of_them_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine, "WAITING", 100 * 2**20)
+    taken: list[int] = []
+    items = (taken.append(number) or number for number in range(12))  # type: ignore[func-returns-value]
+    for position, outcome in enumerate(survive(cine, items, 2)):
+        assert outcome.value is not None
+        assert outcome.value.shape == (8, 1024, 1024)
+        assert outcome.value.min() == outcome.value.max() == position
+        assert len(taken) - position <= 4
+
+
+HANGING = """
+import sys
+from tests.test_quarantine import hang_and_tell
+from pipeline.quarantine import survive
+list(survive(hang_and_tell, sys.argv[1:], 1, timeout=1))
+"""
+
+
+def hang_and_tell(marker: str) -> None:
+    """Hang in a way that no Python signal handler could end, after writing down the process that does."""
+    Path(marker).write_text(str(os.getpid()))
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])
+    time.sleep(600)
+
+
+def test_a_hanging_worker_does_not_outlive_a_killed_run(tmp_path: Path) -> None:
+    marker = tmp_path / "worker"
+    root = Path(__file__).parent.parent
+    environment = os.environ | {"PYTHONPATH": f"{root / 'src'}:{root}"}
+    with subprocess.Popen([sys.executable, "-c", HANGING, str(marker)], env=environment) as run:
+        while not (marker.exists() and marker.read_text()):
+            time.sleep(0.05)
+        run.kill()
+    worker = Path("/proc") / marker.read_text()
+    deadline = time.monotonic() + 20
+    while worker.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not worker.exists()
