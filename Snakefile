@@ -3,8 +3,9 @@
 
 include: "workflow/rules/study.smk"
 include: "workflow/rules/synthesize.smk"
-include: "workflow/rules/index.smk"
+include: "workflow/rules/inspect.smk"
 include: "workflow/rules/normalize.smk"
+include: "workflow/rules/index.smk"
 include: "workflow/rules/encode.smk"
 include: "workflow/rules/decode.smk"
 include: "workflow/rules/train.smk"

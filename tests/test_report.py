@@ -85,9 +85,26 @@ STUDY = pd.DataFrame(
 STRIPS = [strip("chest"), strip("chest", "identity"), strip("skin", channels=3), strip("skin", channels=3)]
 
 
+SUMMARY: dict[str, Any] = {
+    "samples": 120,
+    "patients": 30,
+    "files": 122,
+    "refused": {"the file is missing": 2},
+    "warnings": {"BurnedInAnnotation is YES": 7},
+    "duplicates": 3,
+    "merged_patients": 1,
+    "task": "single-label",
+    "split": "folds",
+    "unlabelled": 0,
+    "dropped": 0,
+    "positive": {"a": 60, "b": 60},
+    "contradictions": 0,
+}
+
+
 @pytest.fixture(scope="module")
 def page() -> str:
-    return render(STUDY, STRIPS, "A study", ["first note", "5 < 6"])
+    return render(STUDY, STRIPS, "A study", {"chest": SUMMARY})
 
 
 class Balanced(HTMLParser):
@@ -130,7 +147,7 @@ def test_the_page_is_well_formed_and_ids_are_unique(page: str) -> None:
 
 
 def test_the_page_is_the_same_byte_for_byte(page: str) -> None:
-    assert render(STUDY.copy(), list(STRIPS), "A study", ["first note", "5 < 6"]) == page
+    assert render(STUDY.copy(), list(STRIPS), "A study", {"chest": SUMMARY}) == page
 
 
 def test_the_page_needs_nothing_from_outside(page: str) -> None:
@@ -148,7 +165,7 @@ def test_every_reference_inside_a_figure_has_its_target(page: str) -> None:
     assert set(targets) <= ids
 
 
-def test_the_page_names_every_dataset_autoencoder_head_metric_and_note(page: str) -> None:
+def test_the_page_names_every_dataset_autoencoder_head_metric_and_remark(page: str) -> None:
     words = " ".join(parsed(page).words)
     for name in (
         "chest",
@@ -162,7 +179,9 @@ def test_the_page_names_every_dataset_autoencoder_head_metric_and_note(page: str
         "MCC",
     ):
         assert name in words
-    assert "first note" in words
+    assert "120 samples of 30 patients; 2 of 122 files refused." in words
+    assert "Refused (2): the file is missing." in words
+    assert "7 files: BurnedInAnnotation is YES." in words
     assert "5 < 6" in words
 
 
@@ -175,7 +194,7 @@ def test_figures_carry_a_description_for_readers_who_cannot_see_them(page: str) 
 def test_names_from_users_stay_text() -> None:
     bad = "<script>alert('$x$ & \"y\"')</script>"
     table = pd.DataFrame([row(bad, bad, head=bad, protocol=bad), identity(bad, head=bad)])
-    page = render(table, [strip(bad, bad)], bad, [bad])
+    page = render(table, [strip(bad, bad)], bad, {bad: SUMMARY | {"refused": {bad: 2}}})
     assert page.count("<script>") == 1
     assert bad in " ".join(parsed(page).words)
 
@@ -206,23 +225,23 @@ def test_names_from_users_stay_text() -> None:
     ],
 )
 def test_unusual_tables_give_a_whole_page(rows: list[dict[str, Any]]) -> None:
-    words = " ".join(parsed(render(pd.DataFrame(rows), [], "t")).words)
+    words = " ".join(parsed(render(pd.DataFrame(rows), [], "t", {})).words)
     assert all(one["dataset"] in words and one["autoencoder"] in words for one in rows)
     assert not re.search(r"\bnan\b", words)
 
 
 def test_a_table_read_back_from_csv_gives_the_same_page(page: str) -> None:
     again = pd.read_csv(io.StringIO(STUDY.to_csv(index=False)))
-    assert render(again, STRIPS, "A study", ["first note", "5 < 6"]) == page
+    assert render(again, STRIPS, "A study", {"chest": SUMMARY}) == page
 
 
 def test_a_table_that_contradicts_itself_is_refused() -> None:
     with pytest.raises(StudyError, match="two rows for chest / taesd / cnn / balanced_accuracy"):
-        render(pd.DataFrame([row(), row(latent=0.5)]), [], "t")
+        render(pd.DataFrame([row(), row(latent=0.5)]), [], "t", {})
     with pytest.raises(StudyError, match="lacks the columns learnability_gap_low"):
-        render(STUDY.drop(columns="learnability_gap_low"), [], "t")
+        render(STUDY.drop(columns="learnability_gap_low"), [], "t", {})
     with pytest.raises(StudyError, match="no rows"):
-        render(STUDY.iloc[:0], [], "t")
+        render(STUDY.iloc[:0], [], "t", {})
 
 
 def test_the_columns_read_are_those_of_the_gap_table() -> None:
@@ -278,9 +297,9 @@ def test_an_interval_that_touches_zero_does_not_exclude_it() -> None:
 
 
 def test_a_control_that_loses_something_is_called_out() -> None:
-    page = render(pd.DataFrame([row(), identity(learnability_gap=0.03)]), [], "t")
+    page = render(pd.DataFrame([row(), identity(learnability_gap=0.03)]), [], "t", {})
     assert "the control identity must lose nothing" in page
-    assert "must lose nothing" not in render(pd.DataFrame([row(), identity()]), [], "t")
+    assert "must lose nothing" not in render(pd.DataFrame([row(), identity()]), [], "t", {})
 
 
 def test_a_classifier_that_learnt_nothing_from_images_is_called_out() -> None:

@@ -74,6 +74,11 @@ def complete(parts: pd.Series, given: Labels, patients: NDArray[np.generic], fol
     return completed
 
 
+def across(sides: pd.Series, groups: pd.Series) -> pd.Series:
+    """Return for each sample whether its group is on more than one side."""
+    return sides.groupby(groups.to_numpy()).transform("nunique") > 1
+
+
 def splits(index: pd.DataFrame) -> list[Split]:
     """Return what is trained and tested on: usable, labelled rows.
 

@@ -1,9 +1,11 @@
 """Part of stage tabulate: the page that shows the table, with sample images."""
 
 import argparse
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from pipeline.files import write_atomically, write_text
@@ -18,8 +20,9 @@ def strips(table: pd.DataFrame, results: Path, samples: int) -> Iterator[Strip]:
         images = Rows(results / "images" / f"{dataset}.zarr")
         latents = Rows(results / "latents" / dataset / f"{autoencoder}.zarr")
         reconstructions = Rows(results / "reconstructions" / dataset / f"{autoencoder}.zarr")
+        usable = np.flatnonzero(pd.read_parquet(results / "index" / f"{dataset}.parquet", columns=["usable"])["usable"])
         for number in range(samples):
-            row = (2 * number + 1) * len(images) // (2 * samples)
+            row = int(usable[(2 * number + 1) * len(usable) // (2 * samples)])
             image, reconstruction, latent = (
                 store.read(row, row + 1)[0] for store in (images, reconstructions, latents)
             )
@@ -38,7 +41,9 @@ def main() -> None:
     arguments = parser.parse_args()
     table = pd.read_csv(arguments.table, dtype={"head": str, "metric": str})
     shown = list(strips(table, arguments.results, arguments.samples))
-    write_text(arguments.page, render(table, shown, arguments.title))
+    folder = arguments.results / "index"
+    data = {name: json.loads((folder / f"{name}.json").read_text()) for name in table["dataset"].unique()}
+    write_text(arguments.page, render(table, shown, arguments.title, data))
     head = str(next(iter(table["head"].dropna()), ""))
     write_atomically(arguments.figure, lambda path: figure_png(table, head, path))
 

@@ -1,9 +1,10 @@
-"""Stage index: which samples there are, of whom, with which label, in which fold; and which files were refused."""
+"""Stage index: which samples can be used, in which fold, and which files were refused.
+
+Only here is all of it known: tables and headers said whose a sample is, and decoding said whether it has pixels and
+which other samples have the same.
+"""
 
 import argparse
-import functools
-import hashlib
-import hmac
 import json
 import sys
 from collections import Counter
@@ -13,14 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import families, folds
-from pipeline.datasets import DatasetSpec, Listed
-from pipeline.errors import Refused, StudyError
-from pipeline.files import write_atomically
-from pipeline.inventory import paths
-from pipeline.pixels import Inspection, PixelSpec, inspect
+from pipeline import families, folds, labels
+from pipeline.datasets import DatasetSpec
+from pipeline.errors import StudyError
+from pipeline.files import write_atomically, write_text
 from pipeline.program import run
-from pipeline.quarantine import survive
+from pipeline.summary import sentences
 
 
 @dataclass(frozen=True)
@@ -28,142 +27,173 @@ class Indexed:
     """What the stage makes of a data set.
 
     Attributes:
-        index: one row a sample: `id`, `frame`, `patient` (both salted hashes), and for labelled data `label`, `fold`.
-        mapping: `id`, `path` and `frame` of the same rows. It names files, so it stays with the user.
-        rejected: `id`, `path` and `reason` of every file that was refused. The path stays with the user, too.
-        notes: what a person should know, one sentence each.
+        index: one row a sample, in the order of the stores: `id`, `frame`, `patient`, `unit` (salted hashes), `usable`
+            (whether it has pixels), and for labelled data `fold`, the official `part` where it is used, and a label
+            column a class.
+        rejected: `id`, `path` and `reason` of every file that was refused. The path stays with the user.
+        summary: what a report says of the data set: counts and warnings.
     """
 
     index: pd.DataFrame
-    mapping: pd.DataFrame
     rejected: pd.DataFrame
-    notes: list[str]
+    summary: dict[str, object]
 
 
-def index(spec: DatasetSpec, files: list[str], salt: str, workers: int) -> Indexed:
-    """Read every file of a data set once and decide what can be trusted.
+def index(
+    spec: DatasetSpec, samples: pd.DataFrame, pixels: pd.DataFrame, mapping: pd.DataFrame, warnings: dict[str, int]
+) -> Indexed:
+    """Put together what inspecting and normalising found.
+
+    Args:
+        spec: The data set.
+        samples: What `inspect` found.
+        pixels: `id`, `pixels`, `reason` of the same samples, from `normalize`.
+        mapping: `id`, `path`, `frame` and `reason` of the same samples, and of files that were refused before.
+        warnings: Warnings of headers and the number of files that each concerns.
 
     Raises:
-        StudyError: labels, patients or folds are wrong, or no file is left.
+        StudyError: no file is left, a group is on two sides of an official split, or folds cannot be made.
     """
-    listed = spec.listed(files)
-    present = set(files)
-    readable = [entry for entry in listed if entry.path in present]
-    outcomes = survive(functools.partial(_inspect, spec.root, spec.pixels), [e.path for e in readable], workers)
-    rejected = [(entry.path, "the file is missing") for entry in listed if entry.path not in present]
-    rows: list[dict[str, object]] = []
-    warnings: Counter[str] = Counter()
-    for entry, outcome in zip(readable, outcomes, strict=True):
-        if outcome.value is None:
-            rejected.append((entry.path, outcome.reason or "unknown"))
-            continue
-        rows += _samples(entry, outcome.value, spec)
-        warnings.update(outcome.value.warnings)
-    if not rows:
-        reason = rejected[0][1] if rejected else "the data set lists none"
-        raise StudyError(f"no file of {spec.root} can be read; the first reason: {reason}")
-    notes = [f"{count} files: {warning}" for warning, count in sorted(warnings.items())]
-    return _assemble(pd.DataFrame(rows), spec, salt, sorted(rejected), notes)
-
-
-def _inspect(root: str, pixels: PixelSpec, path: str) -> Inspection:
-    try:
-        return inspect(Path(root) / path, pixels)
-    except OSError as error:
-        raise Refused(f"the file cannot be opened: {type(error).__name__}") from None
-
-
-def _samples(entry: Listed, seen: Inspection, spec: DatasetSpec) -> list[dict[str, object]]:
-    patient = entry.patient if entry.patient is not None else seen.patient
-    if not (patient and patient.strip()):
-        raise StudyError(f"neither the data set nor the file says whose {entry.path} is")
-    wanted = seen.frames if spec.frames is None else min(spec.frames, seen.frames)
-    chosen = np.unique(np.linspace(0, seen.frames - 1, wanted).round().astype(int))
-    common = {"path": entry.path, "patient": patient, "label": entry.label, "fold": entry.fold}
-    return [{**common, "frame": int(frame), "pixels": seen.pixel_hash[frame]} for frame in chosen]
-
-
-def _assemble(
-    rows: pd.DataFrame, spec: DatasetSpec, salt: str, rejected: list[tuple[str, str]], notes: list[str]
-) -> Indexed:
-    rows["group"], merged = _merge_duplicates(rows)
-    if merged:
-        notes.append(f"{merged} samples have the same pixels as another patient's; those patients share a fold")
-    rows["id"] = [_hash(salt, "sample", path, frame) for path, frame in zip(rows["path"], rows["frame"], strict=True)]
-    rows["patient"] = [_hash(salt, "patient", patient) for patient in rows["group"]]
-    table = rows[["id", "frame", "patient"]].copy()
+    if samples["id"].tolist() != pixels["id"].tolist():
+        raise StudyError("the images are not those of the samples that were listed; call the workflow again")
+    rejected = _rejected(mapping, pixels)
+    usable = (pixels["reason"] == "").to_numpy()
+    if not usable.any():
+        raise StudyError(f"no file of {spec.root} can be decoded; the first reason: {rejected['reason'].iloc[0]}")
+    table = samples.assign(usable=usable)
+    table["patient"], merged = merge_duplicates(table["patient"], pixels["pixels"])
+    summary: dict[str, object] = {
+        "samples": int(usable.sum()),
+        "patients": int(table["patient"][usable].nunique()),
+        "files": int(mapping["path"].nunique()),
+        "refused": dict(Counter(rejected["reason"]).most_common()),
+        "duplicates": int(pixels["pixels"][usable].duplicated().sum()),
+        "merged_patients": merged,
+        "warnings": warnings,
+    }
     if spec.classes:
-        table["label"] = rows["label"]
-        official = rows["fold"].notna().any()
-        given = _official(rows) if official else folds.assign(rows["label"], rows["group"], spec.folds, spec.fold_seed)
-        table["fold"] = np.asarray(given, dtype=np.int64)
-        folds.check(table, spec.classes, spec.folds)
-    refused = pd.DataFrame(rejected, columns=["path", "reason"])
-    refused.insert(0, "id", [_hash(salt, "sample", path, 0) for path in refused["path"]])
-    return Indexed(table, rows[["id", "path", "frame"]], refused, notes)
+        summary["contradictions"] = _contradictions(table, pixels["pixels"])
+        table, used = _with_folds(table, spec, mapping["path"])
+        folds.check(table, spec.classes)
+        summary |= used
+    return Indexed(table, rejected, summary)
 
 
-def _official(rows: pd.DataFrame) -> pd.Series:
-    for _, part in rows.groupby("group", sort=False):
-        ends = part.drop_duplicates("fold")[["path", "fold"]].to_numpy()
-        if len(ends) > 1:
-            first, other = ends[:2]
-            raise StudyError(
-                f"{first[0]} in the official fold {first[1]} and {other[0]} in fold {other[1]} are of one patient, "
-                "or of two who share an image"
-            )
-    return rows["fold"]
+def _rejected(mapping: pd.DataFrame, pixels: pd.DataFrame) -> pd.DataFrame:
+    """Return `id`, `path`, `reason`: first the files without a sound header, then those that could not be decoded."""
+    late = mapping.iloc[: len(pixels)].assign(reason=pixels["reason"].to_numpy())
+    late = late[late["reason"] != ""].drop_duplicates("path")
+    early = mapping.iloc[len(pixels) :]
+    return pd.concat([early, late])[["id", "path", "reason"]].reset_index(drop=True)
 
 
-def _merge_duplicates(rows: pd.DataFrame) -> tuple[pd.Series, int]:
-    """Give patients that share an image, bit for bit, one group, so that no pixel is on both sides of a split."""
-    leader = {patient: patient for patient in rows["patient"]}
+def _contradictions(table: pd.DataFrame, pixels: pd.Series) -> int:
+    """Return how many different images occur more than once with different labels."""
+    columns = [column for column in table.columns if column.startswith(labels.PREFIX)]
+    twice = table["usable"] & pixels.duplicated(keep=False)
+    seen = table.loc[twice, columns].assign(pixels=pixels[twice]).drop_duplicates()
+    return int(seen["pixels"].duplicated(keep=False).groupby(seen["pixels"]).any().sum())
+
+
+def _with_folds(table: pd.DataFrame, spec: DatasetSpec, paths: pd.Series) -> tuple[pd.DataFrame, dict[str, object]]:
+    """Return the table with its folds, and what the summary says of labels and split."""
+    given = labels.of(table, spec.classes)
+    patients = table["patient"].to_numpy()
+    unused = ~table["usable"].to_numpy()
+    summary: dict[str, object] = {"unlabelled": int((~labels.known(given) & ~unused).sum()), "task": spec.task}
+    positive = (given == 1)[~unused].sum(axis=0)
+    summary["positive"] = {name: int(count) for name, count in zip(spec.classes, positive, strict=True)}
+    summary["split"] = next((f"official {column}s" for column in ("part", "fold") if column in table), "folds")
+    summary["dropped"] = 0
+    for column in ("part", "fold"):
+        if column in table:
+            _require_one_side(table, column, spec, paths)
+    if "part" in table:
+        drop = _leaking(table["part"], table["patient"])
+        summary["dropped"] = int((drop & ~unused).sum())
+        unused |= drop
+        table = table.assign(
+            part=folds.complete(table["part"].mask(unused), given, patients, spec.folds, spec.fold_seed)
+        )
+        fold = table["part"].map(folds.PARTS).fillna(folds.UNUSED).to_numpy(np.int64)
+    elif "fold" in table:
+        fold = table["fold"].to_numpy(np.int64)
+    else:
+        fold = np.full(len(table), folds.UNUSED, np.int64)
+        kept = ~unused
+        fold[kept] = folds.assign(given[kept], patients[kept], spec.classes, spec.folds, spec.fold_seed)
+    return table.assign(fold=np.where(unused, folds.UNUSED, fold)), summary
+
+
+def _require_one_side(table: pd.DataFrame, column: str, spec: DatasetSpec, paths: pd.Series) -> None:
+    """Stop for samples of one patient, or of patients who share an image, on two sides of an official split."""
+    shared = folds.across(table[column], table["patient"])
+    if not shared.any() or (column == "part" and spec.leaks == "drop"):
+        return
+    ends = table[table["patient"] == table["patient"][shared].iloc[0]].drop_duplicates(column).index
+    remedy = "; set 'leaks' to drop to leave the training samples out" if column == "part" else ""
+    raise StudyError(
+        f"{int(shared.sum())} samples of a patient, or of patients who share an image, are in two official "
+        f"{column}s{remedy}",
+        " and ".join(f"{paths[row]} in {table[column][row]}" for row in ends),
+    )
+
+
+def _leaking(parts: pd.Series, patients: pd.Series) -> "pd.Series[bool]":
+    """Return which samples have a patient who is also on a side that is further from training."""
+    rank = parts.map({"test": 0, "validation": 1, "train": 2})
+    return rank > rank.groupby(patients.to_numpy()).transform("min")
+
+
+def merge_duplicates(patients: pd.Series, pixels: pd.Series) -> tuple[pd.Series, int]:
+    """Give patients that share an image, bit for bit, one group, so that no pixel is on both sides of a split.
+
+    Returns:
+        Each sample's group, named after one of its patients, and how many patients lost their own.
+    """
+    leader = {patient: patient for patient in patients}
 
     def root(patient: str) -> str:
         while leader[patient] != patient:
+            leader[patient] = leader[leader[patient]]
             patient = leader[patient]
         return patient
 
     merged = 0
-    for _, patients in rows.groupby("pixels", sort=False)["patient"]:
-        for other in patients.iloc[1:]:
-            if root(other) != root(patients.iloc[0]):
-                leader[root(other)] = root(patients.iloc[0])
+    for _, sharing in patients[pixels != ""].groupby(pixels[pixels != ""], sort=False):
+        for other in sharing.iloc[1:].unique():
+            if root(other) != root(sharing.iloc[0]):
+                leader[root(other)] = root(sharing.iloc[0])
                 merged += 1
-    return rows["patient"].map(root), merged
-
-
-def _hash(salt: str, *parts: object) -> str:
-    message = json.dumps([str(part) for part in parts])
-    return hmac.new(salt.encode(), message.encode(), hashlib.sha256).hexdigest()[:16]
+    return patients.map(root), merged
 
 
 def main() -> None:
-    """Write the index, the mapping and the list of refused files."""
+    """Write the index, its summary and the list of refused files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spec", required=True, help="the data set's entry of the configuration as JSON")
-    parser.add_argument("--inventory", type=Path, required=True, help="the files of the data set's folder")
-    parser.add_argument("--salt", type=Path, required=True)
-    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--inspected", type=Path, required=True)
+    parser.add_argument("--warnings", type=Path, required=True, help="what headers warn of, as JSON")
+    parser.add_argument("--pixels", type=Path, nargs="+", required=True, help="a table a shard, in order")
     parser.add_argument("--mapping", type=Path, required=True)
+    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--summary", type=Path, required=True)
     parser.add_argument("--rejected", type=Path, required=True)
     parser.add_argument("--rejected-paths", type=Path, required=True, help="the same list with paths, for the user")
-    parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     spec = families.spec("datasets", json.loads(arguments.spec))
     if not isinstance(spec, DatasetSpec):
         raise StudyError(f"{type(spec).__module__}.Spec is not a DatasetSpec")
-    salt = arguments.salt.read_text().strip()
-    if not salt:
-        raise StudyError(f"{arguments.salt} is empty, and without a secret anybody could undo the hashes; delete it")
-    result = index(spec, paths(arguments.inventory), salt, arguments.workers)
-    write_atomically(arguments.index, lambda path: result.index.to_parquet(path, index=False))
-    write_atomically(arguments.mapping, lambda path: result.mapping.to_csv(path, index=False))
+    mapping = pd.read_csv(arguments.mapping, dtype={"path": str, "reason": str}, keep_default_na=False)
+    pixels = pd.concat([pd.read_parquet(path) for path in arguments.pixels], ignore_index=True)
+    warnings = json.loads(arguments.warnings.read_text())
+    result = index(spec, pd.read_parquet(arguments.inspected), pixels, mapping, warnings)
     refused = result.rejected
+    write_atomically(arguments.index, lambda path: result.index.to_parquet(path, index=False))
     write_atomically(arguments.rejected, lambda path: refused.drop(columns="path").to_csv(path, index=False))
     write_atomically(arguments.rejected_paths, lambda path: refused.to_csv(path, index=False))
-    notes = [f"{len(result.index)} samples; {len(result.rejected)} files refused", *result.notes]
-    sys.stderr.write("\n".join(notes) + "\n")
+    write_text(arguments.summary, json.dumps(result.summary, indent=1) + "\n")
+    sys.stderr.write("\n".join(sentences(result.summary)) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import StudyError
@@ -62,6 +63,15 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def paths(inventory: Path) -> list[str]:
-    """Return the paths of an inventory, sorted."""
-    return sorted(line.split(",")[0] for line in inventory.read_text().split("\n")[1:-1])
+@dataclass(frozen=True)
+class Stamp:
+    """What tells, without reading it, that a file may have changed: bytes, and nanoseconds of its last change."""
+
+    size: int
+    changed: int
+
+
+def read(inventory: Path) -> dict[str, Stamp]:
+    """Return the files of an inventory, sorted by path."""
+    lines = (line.rsplit(",", 2) for line in inventory.read_text().split("\n")[1:-1])
+    return dict(sorted((path, Stamp(int(size), int(changed))) for path, size, changed in lines))

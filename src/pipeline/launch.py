@@ -1,13 +1,19 @@
 """What the first process of a call does before the plan is made: never in the jobs that it starts."""
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline import inventory, lock
+from pipeline.datasets import DatasetSpec
 from pipeline.errors import StudyError
 from pipeline.files import sha256, write_text
+from pipeline.identifiers import Salt
+from pipeline.inspect import made_from
+from pipeline.sources import SOURCE
 from pipeline.store import Manifest, shard_path
 from pipeline.study import Study
 
@@ -17,7 +23,7 @@ LOST = json.dumps({"lost": True}) + "\n"
 
 
 def prepare(study: Study) -> None:
-    """Check that the study's files are there, list what its folders hold, and find shards that were lost or changed.
+    """Check that the study's files are there, see what changed in its folders, and find shards that were lost.
 
     While another call is running here nothing is written: this one can only be a dry run, or Snakemake will refuse it.
 
@@ -28,13 +34,55 @@ def prepare(study: Study) -> None:
     if not lock.hold(Path(".snakemake")):
         return
     for name, dataset in study.datasets.items():
-        if study.generated(name) is None:
-            try:
-                inventory.refresh(Path(dataset.root), Path(f"private/{name}.inventory.csv"))
-            except StudyError as error:
-                raise StudyError(f"datasets: {name}: {error}") from None
+        try:
+            refresh(name, dataset, study.generated(name))
+        except StudyError as error:
+            raise StudyError(f"datasets: {name}: {error.message}", error.detail) from None
     for shard, manifest in lost_shards(Path("results")):
         mark_lost(shard, manifest)
+
+
+def refresh(name: str, dataset: DatasetSpec, benchmark: str | None) -> None:
+    """Bring what is known of a data set's files up to date, so that only what changed makes a job run.
+
+    Snakemake would run everything behind a job that runs, whatever that job finds. So once `inspect` has run, later
+    changes of files, tables and configuration are looked at here, with the headers that are known already.
+    """
+    listing = Path(f"results/benchmarks/{benchmark}.inventory.csv" if benchmark else f"private/{name}.inventory.csv")
+    if benchmark is None:
+        inventory.refresh(Path(dataset.root), listing)
+    specification = Path(f"private/{name}.spec.json")
+    if not specification.is_file() or specification.read_text() != dataset.written():
+        write_text(specification, dataset.written())
+    folder, salt = Path(f"results/inspected/{name}"), Path("private/salt")
+    record = folder.with_suffix(".made_from.json")
+    if not (record.is_file() and salt.is_file() and listing.is_file()):
+        return
+    known, now = json.loads(record.read_text()), made_from(dataset, listing, Salt.read(salt))
+    if known["headers"] != now["headers"]:
+        # Every header must be read again, which is a job's work.
+        for path in [*folder.parent.glob(f"{name}.*"), *folder.glob("*.sha256")]:
+            path.unlink()
+    elif known != now:
+        _inspect(name, specification, listing, salt, folder)
+
+
+def _inspect(name: str, specification: Path, listing: Path, salt: Path, folder: Path) -> None:
+    command = [sys.executable, "-m", "pipeline.inspect", "--spec", str(specification), "--inventory", str(listing)]
+    command += [
+        "--salt",
+        str(salt),
+        "--folder",
+        str(folder),
+        "--private",
+        f"private/{name}",
+        "--workers",
+        str(os.cpu_count()),
+    ]
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    finished = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if finished.returncode:
+        raise StudyError(finished.stderr.strip().removeprefix("error: ") or "its files cannot be inspected")
 
 
 def require_files(study: Study) -> None:

@@ -57,6 +57,13 @@ class Plan:
         benchmark = self.study.generated(dataset)
         return f"results/benchmarks/{benchmark}.inventory.csv" if benchmark else f"private/{dataset}.inventory.csv"
 
+    def remade(self, dataset: str) -> list[str]:
+        """Return what makes a data set's headers be read again: a folder that is generated again.
+
+        Changes of other folders are found by the first process of a call, see `pipeline.launch`.
+        """
+        return [self.inventory(dataset)] if self.study.generated(dataset) else []
+
     def heads(self, dataset: str) -> list[str]:
         """Return the heads that are trained on a data set: none where it has no labels."""
         return list(self.study.heads) if dataset in self.study.labelled() else []

@@ -44,13 +44,14 @@ class Layout:
     dtype: Literal["uint16", "float16", "float32"]
     attributes: dict[str, Any]
 
-    def rows_per_shard(self) -> int:
-        """Return the number of rows in every shard but the last."""
-        rows = math.ceil(self.rows / self.shards)
-        if rows * (self.shards - 1) >= self.rows:
-            most = max(n for n in range(1, self.shards) if math.ceil(self.rows / n) * (n - 1) < self.rows)
-            raise StudyError(f"{self.rows} samples cannot be cut into {self.shards} shards; set 'shards: {most}'")
-        return rows
+
+def rows_per_shard(rows: int, shards: int) -> int:
+    """Return the number of rows in every shard but the last; raise StudyError where a shard would be empty."""
+    per_shard = math.ceil(rows / shards)
+    if per_shard * (shards - 1) >= rows:
+        most = max(n for n in range(1, shards) if math.ceil(rows / n) * (n - 1) < rows)
+        raise StudyError(f"{rows} samples cannot be cut into {shards} shards; set 'shards: {most}'")
+    return per_shard
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Manifest:
 
 def lay_out(folder: Path, layout: Layout) -> None:
     """Write the store's metadata; shard files that are there already are left alone."""
-    per_shard = layout.rows_per_shard()
+    per_shard = rows_per_shard(layout.rows, layout.shards)
     inner = math.gcd(per_shard, ROWS_PER_CHUNK)
     pixels = layout.dtype == "uint16"
     with TemporaryDirectory() as temporary:

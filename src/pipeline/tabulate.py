@@ -22,12 +22,17 @@ COLUMNS = [
 COUNTS = dict.fromkeys(("folds", "seeds", "patients", "samples", "stored_bytes"), "Int64")
 
 
-def fidelity(images: Path, latents: Path, quality: list[Path], manifests: list[Path]) -> dict[str, str | float]:
+def fidelity(
+    images: Path, latents: Path, quality: list[Path], manifests: list[Path], usable: "pd.Series[bool]"
+) -> dict[str, str | float]:
     """Return what an autoencoder makes of a data set's images, whatever a classifier makes of it.
+
+    Only usable samples count: the others have no image, and their rows of the stores are blank.
 
     `compression_ratio` counts values, as the paper does: C H W / (c h w). `stored_bytes` is what the latents take.
     """
     table = pd.concat([pd.read_parquet(path) for path in quality])
+    table = table[usable.to_numpy()[table["row"]]]
     shape, image_shape = Rows(latents).shape, Rows(images).shape
     return {
         "psnr": psnr(table["mse"].to_numpy()),
@@ -69,13 +74,15 @@ def main() -> None:
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--protocol", required=True)
     parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--index", type=Path, required=True)
     parser.add_argument("--plan", required=True, help=main.__doc__)
     parser.add_argument("--table", type=Path, required=True)
     arguments = parser.parse_args()
+    usable = pd.read_parquet(arguments.index, columns=["usable"])["usable"]
     parts = []
     for entry in json.loads(arguments.plan):
         quality, manifests = ([Path(path) for path in entry[kind]] for kind in ("quality", "manifests"))
-        described = fidelity(arguments.images, Path(entry["latents"]), quality, manifests)
+        described = fidelity(arguments.images, Path(entry["latents"]), quality, manifests, usable)
         plan = {"dataset": arguments.dataset, "protocol": arguments.protocol}
         plan |= {name: entry[name] for name in ("autoencoder", "family")}
         parts.append(rows(plan, described, {head: Path(path) for head, path in entry["gaps"].items()}))

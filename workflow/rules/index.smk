@@ -1,30 +1,18 @@
-"""Which samples there are, of whom, with which label, in which fold."""
-
-
-rule salt:
-    """Draw the secret with which identifiers are hashed; keep it, or every identifier changes."""
-    output:
-        "private/salt",
-    log:
-        "logs/salt.log",
-    localrule: True
-    conda:
-        "../envs/pipeline.yaml"
-    shell:
-        "python -c 'import secrets; print(secrets.token_hex(32))' > {output:q} 2> {log:q}"
+"""Which samples can be used, in which fold, and which files were refused."""
 
 
 rule index:
-    """Read every file of a data set once, refuse what cannot be trusted, and assign folds."""
+    """Drop what could not be decoded, keep the same pixels together, and assign folds."""
     input:
         code=lambda wildcards: plan.code("index", "datasets", wildcards.dataset),
-        inventory=lambda wildcards: plan.inventory(wildcards.dataset),
-        tables=lambda wildcards: study.datasets[wildcards.dataset].tables(),
-        salt=ancient("private/salt"),
+        inspected="results/inspected/{dataset}.parquet",
+        warnings="results/inspected/{dataset}.warnings.json",
+        mapping=ancient("private/{dataset}.mapping.csv"),
+        pixels=lambda wildcards: plan.beside(wildcards.dataset, f"results/images/{wildcards.dataset}", "parquet"),
     output:
         index="results/index/{dataset}.parquet",
+        summary="results/index/{dataset}.json",
         rejected="results/index/{dataset}.rejected.csv",
-        mapping="private/{dataset}.mapping.csv",
         rejected_paths="private/{dataset}.rejected.csv",
     log:
         "logs/index/{dataset}.log",
@@ -35,6 +23,6 @@ rule index:
     params:
         spec=lambda wildcards: plan.spec("datasets", wildcards.dataset),
     shell:
-        "python -m pipeline.index --spec {params.spec:q} --inventory {input.inventory:q} --salt {input.salt:q}"
-        " --index {output.index:q} --mapping {output.mapping:q} --rejected {output.rejected:q}"
-        " --rejected-paths {output.rejected_paths:q} --workers {threads} 2> {log:q}"
+        "python -m pipeline.index --spec {params.spec:q} --inspected {input.inspected:q} --warnings {input.warnings:q}"
+        " --pixels {input.pixels:q} --mapping {input.mapping:q} --index {output.index:q} --summary {output.summary:q}"
+        " --rejected {output.rejected:q} --rejected-paths {output.rejected_paths:q} 2> {log:q}"

@@ -5,7 +5,7 @@ rule lay_out_images:
     """Write the metadata of a data set's image store, once, before its shards are filled."""
     input:
         code=plan.code("normalize"),
-        mapping="private/{dataset}.mapping.csv",
+        rows="results/inspected/{dataset}.rows",
     output:
         layout="results/images/{dataset}.zarr/zarr.json",
     log:
@@ -18,21 +18,26 @@ rule lay_out_images:
         shards=lambda wildcards: study.datasets[wildcards.dataset].shards,
         store=store("layout"),
     shell:
-        "python -m pipeline.normalize --spec {params.spec:q} --mapping {input.mapping:q} --store {params.store:q}"
+        "python -m pipeline.normalize --spec {params.spec:q} --rows {input.rows:q} --store {params.store:q}"
         " --shards {params.shards} 2> {log:q}"
 
 
 rule normalize:
-    """Fill one shard of a data set's images."""
+    """Fill one shard of a data set's images; all processors decode."""
     input:
         code=plan.code("normalize"),
-        mapping="private/{dataset}.mapping.csv",
+        sources="results/inspected/{dataset}/{shard}.sha256",
+        mapping=ancient("private/{dataset}.mapping.csv"),
         layout="results/images/{dataset}.zarr/zarr.json",
     output:
         shard="results/images/{dataset}.zarr/c/{shard}/0/0/0",
         manifest="results/images/{dataset}/{shard}.json",
+        samples="results/images/{dataset}/{shard}.parquet",
     log:
         "logs/normalize/{dataset}/{shard}.log",
+    # As early as inspecting: what decoding finds may stop the study, too.
+    priority: 100
+    threads: 16
     conda:
         "../envs/pipeline.yaml"
     params:
@@ -41,4 +46,5 @@ rule normalize:
         store=store("layout"),
     shell:
         "python -m pipeline.normalize --spec {params.spec:q} --mapping {input.mapping:q} --root {params.root:q}"
-        " --store {params.store:q} --shard {wildcards.shard} --manifest {output.manifest:q} 2> {log:q}"
+        " --store {params.store:q} --shard {wildcards.shard} --manifest {output.manifest:q}"
+        " --samples {output.samples:q} --workers {threads} 2> {log:q}"

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 from pipeline import launch
 from pipeline.errors import StudyError
 from pipeline.plan import Plan
+from pipeline.program import told
 from pipeline.study import Study
 
 # A file given by --configfile replaces the default study; merged into it, it would run both.
@@ -28,7 +29,7 @@ try:
     if workflow.is_main_process:
         launch.prepare(study)
 except StudyError as error:
-    raise WorkflowError(str(error)) from None
+    raise WorkflowError(told(error)) from None
 
 plan = Plan(study)
 

@@ -6,6 +6,7 @@ rule tabulate:
     input:
         code=plan.code("tabulate"),
         images="results/images/{dataset}.zarr/zarr.json",
+        index="results/index/{dataset}.parquet",
         stores=lambda wildcards: plan.stores(wildcards.dataset),
         figures=lambda wildcards: plan.tabulated(wildcards.dataset),
     output:
@@ -20,7 +21,7 @@ rule tabulate:
         protocol=study.entries.protocol,
     shell:
         "python -m pipeline.tabulate --dataset {wildcards.dataset:q} --protocol {params.protocol:q}"
-        " --images {params.images:q} --plan {params.plan:q} --table {output:q} 2> {log:q}"
+        " --images {params.images:q} --index {input.index:q} --plan {params.plan:q} --table {output:q} 2> {log:q}"
 
 
 rule tabulate_study:
@@ -44,6 +45,7 @@ rule illustrate:
     input:
         code=plan.code("illustrate"),
         table="results/gap_table.csv",
+        indices=expand("results/index/{dataset}.{kind}", dataset=study.datasets, kind=["parquet", "json"]),
         stores=[path for dataset in study.datasets for path in plan.stores(dataset)],
     output:
         page="results/gap_table.html",

@@ -1,6 +1,7 @@
 """Put the report together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -10,6 +11,7 @@ from pipeline.report.figures import fidelity_figure, gap_figure, unplotted
 from pipeline.report.results import Results
 from pipeline.report.strips import Strip
 from pipeline.report.style import PAGE, SCRIPT, STYLE
+from pipeline.summary import sentences
 
 HOW_TO_READ = (
     "<p><strong>How to read this page.</strong> A head (a classifier) is trained on images, on their reconstructions "
@@ -25,14 +27,19 @@ HOW_TO_READ = (
 NO_HEADS = "<p>No head was trained in this study: there are reconstructions to compare, and no gaps.</p>\n"
 
 
-def render(table: pd.DataFrame, strips: Sequence[Strip], title: str, notes: Sequence[str] = ()) -> str:
+def render(
+    table: pd.DataFrame,
+    strips: Sequence[Strip],
+    title: str,
+    data: Mapping[str, Mapping[str, Any]],
+) -> str:
     """Return the whole report as one HTML page that needs nothing else.
 
     Args:
         table: the gap table, one row per dataset, autoencoder, head and metric.
         strips: samples to show; may be empty.
         title: heading of the page, plain text.
-        notes: paragraphs for its end, plain text.
+        data: what is to be said of each dataset, by its name: the summary of stage `index`.
 
     Raises:
         StudyError: for a table that is empty, lacks columns or holds a row twice, and for a strip that cannot be shown.
@@ -41,7 +48,7 @@ def render(table: pd.DataFrame, strips: Sequence[Strip], title: str, notes: Sequ
     parts = [HOW_TO_READ, _cautions(results)]
     with settings():
         parts += [_answer(results), _gap_figures(results), _fidelity_figures(results)] if results.heads else [NO_HEADS]
-    parts += [_samples(results, strips), _tables(results), _notes(notes)]
+    parts += [_samples(results, strips), _data(results, data), _tables(results)]
     return PAGE.substitute(title=text.html(title), style=STYLE, script=SCRIPT, body="".join(parts))
 
 
@@ -115,6 +122,16 @@ def _samples(results: Results, shown: Sequence[Strip]) -> str:
     return f"<h2>Samples</h2>\n{strips.section(shown, list(order))}" if shown else ""
 
 
+def _data(results: Results, data: Mapping[str, Mapping[str, Any]]) -> str:
+    parts = []
+    for name in results.datasets:
+        if name in data:
+            first, *others = (text.html(sentence) for sentence in sentences(data[name]))
+            items = "".join(f"<li>{sentence}</li>\n" for sentence in others)
+            parts.append(f"<h3>{text.html(name)}</h3>\n<p>{first}</p>\n<ul>\n{items}</ul>\n")
+    return "<h2>Data</h2>\n" + "".join(parts) if parts else ""
+
+
 def _tables(results: Results) -> str:
     parts = [
         "<h2>All results</h2>\n<p>Scores with 95&nbsp;% intervals; bold: the interval of a difference excludes "
@@ -129,8 +146,3 @@ def _tables(results: Results) -> str:
     state = "" if results.heads else " open"
     parts.append(f"<details{state}><summary>Autoencoders</summary>\n{tables.encodings(results)}</details>\n")
     return "".join(parts)
-
-
-def _notes(notes: Sequence[str]) -> str:
-    items = "".join(f"<li>{text.html(note)}</li>\n" for note in notes)
-    return f"<h2>Notes</h2>\n<ul>\n{items}</ul>\n" if items else ""
