@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from pipeline.bootstrap import interval, weights
-from pipeline.metrics import METRICS
+from pipeline.metrics import METRICS, MULTILABEL_METRICS
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(0, 5))
@@ -54,6 +54,17 @@ def test_identical_predictions_differ_by_exactly_nothing(name: str) -> None:
     scores, labels = random.normal(size=(60, 3)), random.integers(0, 3, 60)
     drawn = weights(np.arange(60) // 3, 200, 0)
     difference = METRICS[name](scores, labels, drawn) - METRICS[name](scores.copy(), labels, drawn)
+    assert difference[0] == 0
+    assert interval(difference[1:]) == (0, 0)
+
+
+@pytest.mark.parametrize("name", MULTILABEL_METRICS)
+def test_identical_predictions_of_several_labels_differ_by_exactly_nothing(name: str) -> None:
+    random = np.random.default_rng(0)
+    scores, labels = random.normal(size=(60, 3)), random.integers(-1, 2, (60, 3))
+    drawn = weights(np.arange(60) // 3, 200, 0)
+    metric = MULTILABEL_METRICS[name]
+    difference = metric(scores, labels, drawn) - metric(scores.copy(), labels, drawn)
     assert difference[0] == 0
     assert interval(difference[1:]) == (0, 0)
 

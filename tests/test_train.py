@@ -16,9 +16,10 @@ from pipeline.errors import StudyError
 from pipeline.folds import Split, splits
 from pipeline.heads import Fitted, HeadSpec, Space
 from pipeline.store import Layout, lay_out, shard_path, write_shard
-from pipeline.train import predictions, space, train
+from pipeline.train import check_used, predictions, share, space, train
 
-INDEX = pd.DataFrame({"label": ["a", "b"] * 12, "fold": np.arange(24) // 2 % 3, "patient": "p"})
+INDEX = pd.DataFrame({"fold": np.arange(24) // 2 % 3, "usable": True, "patient": [f"p{k // 2}" for k in range(24)]})
+INDEX[["label:a", "label:b"]] = np.tile(np.eye(2, dtype=np.int8), (12, 1))
 TINY = {"model": "resnet10t", "arguments": {"stem_width": 8, "channels": [8] * 4}, "epochs": 1, "batch": 8}
 
 
@@ -34,17 +35,51 @@ def store(tmp_path: Path) -> Path:
 
 
 def test_a_space_is_read_whole_with_its_labels_and_stride(store: Path) -> None:
-    read = space(store, INDEX, ["b", "a"], 64)
-    assert (read.values.shape, read.classes, read.stride) == ((24, 2, 8, 8), 2, 8)
-    np.testing.assert_array_equal(read.labels, [1, 0] * 12)
+    read = space(store, INDEX, ["a", "b"], True, 64)
+    assert (read.values.shape, read.classes, read.stride, read.exclusive) == ((24, 2, 8, 8), 2, 8, True)
+    np.testing.assert_array_equal(read.labels, [[1, 0], [0, 1]] * 12)
+    np.testing.assert_array_equal(read.numbers, [0, 1] * 12)
 
 
-@pytest.mark.filterwarnings("ignore:Constructing a Categorical")
 def test_a_store_and_an_index_that_do_not_fit_are_refused(store: Path) -> None:
     with pytest.raises(StudyError, match="holds 24 samples and the index 23"):
-        space(store, INDEX.iloc[:-1], ["a", "b"], 64)
-    with pytest.raises(StudyError, match="undeclared label 'b'"):
-        space(store, INDEX, ["a", "c"], 64)
+        space(store, INDEX.iloc[:-1], ["a", "b"], True, 64)
+    for classes in (["a", "c"], ["b", "a"], ["a"]):
+        with pytest.raises(StudyError, match="do not have the same classes"):
+            space(store, INDEX, classes, True, 64)
+
+
+def data(exclusive: bool = True) -> Space:
+    """A space of zeros."""
+    return Space(np.zeros((24, 1, 2, 2), np.float32), INDEX[["label:a", "label:b"]].to_numpy(np.int8), exclusive, 1)
+
+
+@pytest.mark.parametrize("changes", [{"usable": False}, {"fold": -1}, {"label:a": -1, "label:b": -1}])
+def test_values_that_are_not_finite_are_refused_where_they_are_used(changes: dict[str, object]) -> None:
+    broken, table = data(), INDEX.copy()
+    broken.values[5, 0, 1, 1] = np.nan
+    with pytest.raises(StudyError, match="values that are not finite"):
+        check_used(broken, splits(INDEX))
+    table.loc[5, list(changes)] = list(changes.values())
+    check_used(broken, splits(table))
+    assert not any(5 in rows for split in splits(table) for rows in (split.train, split.validation, split.test))
+
+
+@pytest.mark.parametrize("given", [[1, 1], [0, 0], [1, -1], [0, -1]])
+def test_exclusive_classes_are_refused_where_a_sample_has_not_just_one(given: list[int]) -> None:
+    one_each, several = data(exclusive=True), data(exclusive=False)
+    for each in (one_each, several):
+        each.labels[7] = given
+    with pytest.raises(StudyError, match="not exactly one class; set 'task' to multi-label"):
+        check_used(one_each, splits(INDEX))
+    check_used(several, splits(INDEX))
+
+
+def test_labels_other_than_1_and_0_and_missing_are_refused() -> None:
+    several = data(exclusive=False)
+    several.labels[7] = [2, 0]
+    with pytest.raises(StudyError, match="labels other than 1, 0 and missing"):
+        check_used(several, splits(INDEX))
 
 
 class Recording(HeadSpec):
@@ -56,10 +91,10 @@ class Recording(HeadSpec):
 
 
 def test_every_fold_and_seed_has_a_seed_of_its_own() -> None:
-    data = Space(np.zeros((24, 1, 2, 2), np.float32), np.zeros(24, np.int64), 2, 1)
+    patients = INDEX["patient"].to_numpy()
     made = [
         (part.fold, seed, int(fit.tensors["seed"]))
-        for part, seed, fit in train(Recording(family="x"), data, splits(INDEX, 3), [0, 1, 7])
+        for part, seed, fit in train(Recording(family="x"), data(), splits(INDEX), patients, [0, 1, 7])
     ]
     assert [(fold, seed) for fold, seed, _ in made] == [(fold, seed) for fold in range(3) for seed in (0, 1, 7)]
     assert len({own for *_, own in made}) == 9
@@ -67,9 +102,30 @@ def test_every_fold_and_seed_has_a_seed_of_its_own() -> None:
     assert [own for fold, seed, own in made if seed == 0] == [0, 1, 2]
 
 
+def test_a_head_sees_only_its_share_of_labels_and_is_tested_on_all() -> None:
+    patients, seen = INDEX["patient"].to_numpy(), {}
+    for fraction in (0.25, 0.5, 1.0):
+        spec = Recording(family="x", label_fraction=fraction, label_seed=3)
+        seen[fraction] = [split for split, _, _ in train(spec, data(), splits(INDEX), patients, [0])]
+    for quarter, half, whole in zip(seen[0.25], seen[0.5], seen[1.0], strict=True):
+        assert set(quarter.train) < set(half.train) < set(whole.train)
+        assert len(half.train) == len(whole.train) // 2
+        for rows in ("validation", "test"):
+            np.testing.assert_array_equal(getattr(quarter, rows), getattr(whole, rows))
+    other = share(Recording(family="x", label_fraction=0.5, label_seed=4), data(), splits(INDEX)[0], patients)
+    assert set(other.train) != set(seen[0.5][0].train)
+
+
+def test_a_share_of_labels_with_nothing_to_tell_apart_is_refused() -> None:
+    space, patients = data(exclusive=False), INDEX["patient"].to_numpy()
+    space.labels[:] = [0, 1]
+    with pytest.raises(StudyError, match=r"with the label_fraction 0\.5 fold 0 trains on 4 samples"):
+        share(Recording(family="x", label_fraction=0.5), space, splits(INDEX)[0], patients)
+
+
 def test_predictions_name_fold_seed_part_and_row() -> None:
-    split = splits(INDEX, 3)[1]
-    fitted = Recording(family="x").fit(Space(np.zeros(0), np.zeros(0), 2, 1), split, 5)  # type: ignore[arg-type]
+    split = splits(INDEX)[1]
+    fitted = Recording(family="x").fit(data(), split, 5)
     table = predictions(split, 9, fitted)
     assert list(table) == ["fold", "seed", "part", "row", "score_0", "score_1"]
     assert set(table["fold"]) == {1}
@@ -80,17 +136,19 @@ def test_predictions_name_fold_seed_part_and_row() -> None:
 
 
 def test_scores_that_are_not_finite_are_refused() -> None:
-    split = splits(INDEX, 3)[0]
+    split = splits(INDEX)[0]
     bad = np.zeros((len(split.test), 2), np.float32)
     bad[3, 1] = np.nan
     with pytest.raises(StudyError, match="scores of fold 0, seed 2 are not finite"):
         predictions(split, 2, Fitted(np.zeros((len(split.validation), 2), np.float32), bad, {}))
 
 
-def call(store: Path, folder: Path, entry: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    INDEX.to_parquet(folder / "index.parquet")
+def call(
+    store: Path, folder: Path, entry: dict[str, Any], index: pd.DataFrame = INDEX, task: str = "single-label"
+) -> subprocess.CompletedProcess[str]:
+    index.to_parquet(folder / "index.parquet")
     names = {"spec": json.dumps(entry), "index": folder / "index.parquet", "store": store, "classes": '["a", "b"]'}
-    names |= {"image-size": 64, "folds": 3, "predictions": folder / "p.parquet", "weights": folder / "h.safetensors"}
+    names |= {"image-size": 64, "task": task, "predictions": folder / "p.parquet", "weights": folder / "h.safetensors"}
     command = [sys.executable, "-m", "pipeline.train", "--curves", str(folder / "c.csv"), "--seeds", "0", "1"]
     command += [word for name, value in names.items() for word in (f"--{name}", str(value))]
     command += ["--manifests", *(str(store.with_name("latents") / f"{shard}.json") for shard in range(2))]
@@ -118,6 +176,29 @@ def test_the_program_writes_predictions_weights_and_curves(store: Path, tmp_path
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.parametrize("family", ["knn", "linear", "timm-resnet"])
+def test_the_program_trains_on_several_labels_and_passes_over_what_is_missing(
+    family: str, store: Path, tmp_path: Path
+) -> None:
+    index = INDEX.copy()
+    index["label:b"] = np.arange(24) // 4 % 2
+    index.loc[[0, 6], "label:a"], index.loc[[1, 2], "label:b"] = -1, -1
+    index.loc[5, "usable"], index.loc[8, ["label:a", "label:b"]] = False, -1
+    options = TINY if family == "timm-resnet" else {}
+    done = call(store, tmp_path, {"family": family, **options, "label_fraction": 0.75}, index, "multi-label")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_parquet(tmp_path / "p.parquet")
+    for _, test in table[table["part"] == "test"].groupby("seed"):
+        assert sorted(test["row"]) == sorted(set(range(24)) - {5, 8})
+    assert not {5, 8} & set(table["row"])
+    # Log-odds of two questions, not log-probabilities of one.
+    assert (np.abs(np.exp(table[["score_0", "score_1"]]).sum(axis=1) - 1) > 1e-3).any()
+    refused = call(store, tmp_path, {"family": family, **options}, index, "first-label")
+    assert refused.returncode == 1
+    assert "not exactly one class" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_the_written_network_can_be_applied_again(store: Path, tmp_path: Path) -> None:
     import torch
 
@@ -127,8 +208,8 @@ def test_the_written_network_can_be_applied_again(store: Path, tmp_path: Path) -
     assert call(store, tmp_path, entry).returncode == 0
     tensors, data, split = (
         load_file(tmp_path / "h.safetensors"),
-        space(store, INDEX, ["a", "b"], 64),
-        splits(INDEX, 3)[2],
+        space(store, INDEX, ["a", "b"], True, 64),
+        splits(INDEX)[2],
     )
     named = {
         name.removeprefix("fold2.seed1."): value for name, value in tensors.items() if name.startswith("fold2.seed1.")

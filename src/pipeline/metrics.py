@@ -2,16 +2,25 @@
 
 Every function takes `weights`, B x n: one row for each bootstrap replicate, the number of times that each sample was
 drawn. A row of ones gives the plain metric, equal to scikit-learn's. Higher is better in all of them.
+
+Exclusive classes come as n class numbers. Others come as n x K labels, 1, 0 or -1 where one is missing; such an entry
+counts for nothing, a positive score says that the sample has the class, and a metric is the mean over the classes of
+which a replicate drew both sides.
 """
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Labels = NDArray[np.int64]
+Labels = NDArray[np.integer[Any]]
+"""n class numbers, or n x K labels."""
 Metric = Callable[[Floats, Labels, Floats], Floats]
+
+BLOCK = 1 << 18
+"""Numbers in a block of weights that is worked on at once: 2 MiB."""
 
 
 def confusion(scores: Floats, labels: Labels, weights: Floats) -> Floats:
@@ -52,19 +61,127 @@ def auroc(scores: Floats, labels: Labels, weights: Floats) -> Floats:
     return _mean_of_drawn(np.stack(areas, axis=1))
 
 
-def binary_auroc(scores: Floats, positive: NDArray[np.bool_], weights: Floats) -> Floats:
+def binary_auroc(scores: Floats, labels: NDArray[np.integer[Any] | np.bool_], weights: Floats) -> Floats:
     """Return B weighted Mann-Whitney statistics, ties counted half; NaN where one side was not drawn.
 
-    The scores are sorted once and the ranks weighted, which is some twenty times faster than a loop over replicates.
+    The scores are sorted once and the ranks weighted, which is far faster than a loop over replicates.
+
+    Args:
+        scores: n.
+        labels: n, 1 and 0 or true and false; a sample with any other label is passed over.
+        weights: B x n.
     """
-    order = np.argsort(scores, kind="stable")
-    ranked = scores[order]
-    weights, positive = weights[:, order], positive[order]
-    below = np.concatenate([np.zeros((len(weights), 1)), np.cumsum(weights * ~positive, axis=1)], axis=1)
-    first, last = np.searchsorted(ranked, ranked, "left"), np.searchsorted(ranked, ranked, "right")
-    wins = (weights * positive * (below[:, first] + below[:, last]) / 2).sum(axis=1)
-    pairs = (weights * positive).sum(axis=1) * below[:, -1]
-    return _divide(wins, pairs)
+    positives, negatives = (_ascending(scores, labels == side) for side in (1, 0))
+    below, upto = (np.searchsorted(scores[negatives], scores[positives], side) for side in ("left", "right"))
+    areas = [np.empty(0)]
+    for block in _blocks(weights):
+        drawn, passed = block[:, positives], _running(block[:, negatives])
+        wins = (drawn * (passed[:, below] + passed[:, upto])).sum(axis=1) / 2
+        areas.append(_divide(wins, drawn.sum(axis=1) * passed[:, -1]))
+    return np.concatenate(areas)
+
+
+def binary_average_precision(scores: Floats, labels: NDArray[np.integer[Any] | np.bool_], weights: Floats) -> Floats:
+    """Return B areas under the steps of the precision-recall curve, as scikit-learn's; NaN where no positive was drawn.
+
+    The arguments are those of `binary_auroc`. Samples with the same score pass the threshold together.
+    """
+    positives, negatives = (_ascending(-scores, labels == side) for side in (1, 0))
+    last, false = (np.searchsorted(-scores[rows], -scores[positives], "right") for rows in (positives, negatives))
+    precisions = [np.empty(0)]
+    for block in _blocks(weights):
+        drawn = block[:, positives]
+        hits, misses = _running(drawn)[:, last], _running(block[:, negatives])[:, false]
+        precision = np.divide(hits, hits + misses, out=np.zeros_like(hits), where=hits > 0)
+        precisions.append(_divide((drawn * precision).sum(axis=1), drawn.sum(axis=1)))
+    return np.concatenate(precisions)
+
+
+def _ascending(scores: Floats, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    rows = np.flatnonzero(chosen)
+    return rows[np.argsort(scores[rows], kind="stable")]
+
+
+def _running(weights: Floats) -> Floats:
+    """Return B x (n + 1): what the first 0 to n samples weigh."""
+    sums = np.zeros((weights.shape[0], weights.shape[1] + 1))
+    np.cumsum(weights, axis=1, out=sums[:, 1:])
+    return sums
+
+
+def _blocks(weights: Floats) -> list[Floats]:
+    """Cut replicates into blocks that stay in a processor's cache."""
+    rows = max(1, BLOCK // max(1, weights.shape[1]))
+    return [weights[first : first + rows] for first in range(0, len(weights), rows)]
+
+
+class Sides(NamedTuple):
+    """How every class was answered, each B x K: weights of samples that have the class or not, found or not."""
+
+    true_positive: Floats
+    false_negative: Floats
+    true_negative: Floats
+    false_positive: Floats
+
+    def sensitivity(self) -> Floats:
+        """Return B x K shares of the positives that were found; NaN where none was drawn."""
+        return _divide(self.true_positive, self.true_positive + self.false_negative)
+
+    def specificity(self) -> Floats:
+        """Return B x K shares of the negatives that were not taken for positives; NaN where none was drawn."""
+        return _divide(self.true_negative, self.true_negative + self.false_positive)
+
+    def drawn(self) -> NDArray[np.bool_]:
+        """Return B x K: whether both sides of a class were drawn."""
+        positives, negatives = self.true_positive + self.false_negative, self.true_negative + self.false_positive
+        return (positives > 0) & (negatives > 0)
+
+    def macro(self, values: Floats) -> Floats:
+        """Return B means of B x K values over the classes of which both sides were drawn."""
+        return _mean_of_drawn(np.where(self.drawn(), values, np.nan))
+
+
+def sides(scores: Floats, labels: Labels, weights: Floats) -> Sides:
+    """Return how n x K scores answer n x K labels."""
+    found = scores > 0
+    outcomes = [(labels == 1) & found, (labels == 1) & ~found, (labels == 0) & ~found, (labels == 0) & found]
+    return Sides(*(np.asarray(weights @ outcome.astype(np.float64)) for outcome in outcomes))
+
+
+def multilabel_balanced_accuracy(scores: Floats, labels: Labels, weights: Floats) -> Floats:
+    """Return B macro averages of half the sum of sensitivity and specificity."""
+    counted = sides(scores, labels, weights)
+    return counted.macro((counted.sensitivity() + counted.specificity()) / 2)
+
+
+def multilabel_mcc(scores: Floats, labels: Labels, weights: Floats) -> Floats:
+    """Return B macro-averaged Matthews correlation coefficients; a class that is always answered alike has 0."""
+    counted = sides(scores, labels, weights)
+    tp, fn, tn, fp = counted
+    norm = np.sqrt(tp + fp) * np.sqrt(tp + fn) * np.sqrt(tn + fp) * np.sqrt(tn + fn)
+    return counted.macro(np.nan_to_num(_divide(tp * tn - fp * fn, norm)))
+
+
+def multilabel_f1(scores: Floats, labels: Labels, weights: Floats) -> Floats:
+    """Return B macro-averaged F1 scores, as CXR-LT reports them."""
+    counted = sides(scores, labels, weights)
+    tp, fn, _, fp = counted
+    return counted.macro(_divide(2 * tp, 2 * tp + fp + fn))
+
+
+def multilabel_auroc(scores: Floats, labels: Labels, weights: Floats) -> Floats:
+    """Return B macro-averaged areas under the ROC curve."""
+    return _macro_of(binary_auroc, scores, labels, weights)
+
+
+def average_precision(scores: Floats, labels: Labels, weights: Floats) -> Floats:
+    """Return B macro-averaged average precisions (mAP), as CXR-LT reports them."""
+    return _macro_of(binary_average_precision, scores, labels, weights)
+
+
+def _macro_of(metric: Metric, scores: Floats, labels: Labels, weights: Floats) -> Floats:
+    values = [metric(scores[:, k], labels[:, k], weights) for k in range(scores.shape[1])]
+    return sides(scores, labels, weights).macro(np.stack(values, axis=1))
 
 
 def _mean_of_drawn(values: Floats) -> Floats:
@@ -81,3 +198,17 @@ def _divide(numerators: Floats, denominators: Floats) -> Floats:
 
 
 METRICS: dict[str, Metric] = {"balanced_accuracy": balanced_accuracy, "mcc": mcc, "auroc": auroc}
+"""Of exclusive classes."""
+
+MULTILABEL_METRICS: dict[str, Metric] = {
+    "balanced_accuracy": multilabel_balanced_accuracy,
+    "mcc": multilabel_mcc,
+    "auroc": multilabel_auroc,
+    "average_precision": average_precision,
+    "f1": multilabel_f1,
+}
+
+
+def metrics(exclusive: bool) -> dict[str, Metric]:
+    """Return the metrics of exclusive classes, or of others."""
+    return METRICS if exclusive else MULTILABEL_METRICS

@@ -4,44 +4,77 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from pipeline import families
+from pipeline import families, labels
 from pipeline.errors import StudyError
 from pipeline.files import write_atomically
-from pipeline.folds import Split, splits
+from pipeline.folds import Split, fraction_of, splits
 from pipeline.heads import Fitted, HeadSpec, Space
 from pipeline.program import run
 from pipeline.store import Rows, check
 
 
-def space(store: Path, index: pd.DataFrame, classes: list[str], image_size: int) -> Space:
+def space(store: Path, index: pd.DataFrame, classes: list[str], exclusive: bool, image_size: int) -> Space:
     """Read a space whole, with the labels of its samples.
 
     Raises:
-        StudyError: the store and the index are not of the same samples, or a label is no class.
+        StudyError: the store and the index are not of the same samples, or the index is of other classes.
     """
     rows = Rows(store)
     if len(rows) != len(index):
         raise StudyError(f"{store} holds {len(rows)} samples and the index {len(index)}")
-    values = rows.read(0, len(rows))
-    if not np.isfinite(values).all():
-        raise StudyError(f"{store} holds values that are not finite")
-    labels = pd.Categorical(index["label"], categories=classes).codes.astype(np.int64)
-    if (labels < 0).any():
-        raise StudyError(f"the index has the undeclared label {index['label'].iloc[labels.argmin()]!r}")
-    return Space(values, labels, len(classes), image_size // rows.shape[1])
+    return Space(rows.read(0, len(rows)), labels.of(index, classes), exclusive, image_size // rows.shape[1])
 
 
-def train(spec: HeadSpec, space: Space, parts: list[Split], seeds: list[int]) -> Iterator[tuple[Split, int, Fitted]]:
-    """Train the head for every fold and seed."""
-    for split in parts:
+def check_used(space: Space, parts: list[Split]) -> None:
+    """Refuse values and labels that no head can be trained on, among the rows that are used; others are never read.
+
+    Raises:
+        StudyError: a value is not finite, a label is none, or a sample has not one class where classes are exclusive.
+    """
+    used = np.unique(np.concatenate([rows for split in parts for rows in (split.train, split.validation, split.test)]))
+    if not all(np.isfinite(space.values[rows]).all() for rows in np.array_split(used, len(used) // 256 + 1)):
+        raise StudyError("the store holds values that are not finite")
+    given = space.labels[used]
+    if not np.isin(given, [0, 1, labels.MISSING]).all():
+        raise StudyError("the index holds labels other than 1, 0 and missing")
+    if space.exclusive and not (((given == 1).sum(axis=1) == 1) & (given != labels.MISSING).all(axis=1)).all():
+        raise StudyError("a sample of the index has not exactly one class; set 'task' to multi-label")
+
+
+def train(
+    spec: HeadSpec, space: Space, parts: list[Split], patients: NDArray[np.generic], seeds: list[int]
+) -> Iterator[tuple[Split, int, Fitted]]:
+    """Train the head for every fold and seed, on the share of labels that it may see."""
+    for whole in parts:
+        split = share(spec, space, whole, patients)
         for seed in seeds:
             # The published scheme seeds by fold; a second seed must differ in every fold.
             yield split, seed, spec.fit(space, split, seed * len(parts) + split.fold)
+
+
+def share(spec: HeadSpec, space: Space, split: Split, patients: NDArray[np.generic]) -> Split:
+    """Return the split with the training rows whose labels the head may see.
+
+    Raises:
+        StudyError: what is left has nothing to tell apart.
+    """
+    if spec.label_fraction == 1:
+        return split
+    part = fraction_of(split, space.labels, patients, spec.label_fraction, spec.label_seed)
+    given = space.labels[part.train]
+    if not ((given == 1).any(axis=0) & (given == 0).any(axis=0)).any():
+        raise StudyError(
+            f"with the label_fraction {spec.label_fraction} fold {split.fold} trains on {len(part.train)} samples, "
+            "which leaves nothing to tell apart"
+        )
+    return part
 
 
 def predictions(split: Split, seed: int, fitted: Fitted) -> pd.DataFrame:
@@ -71,8 +104,8 @@ def main() -> None:
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--manifests", type=Path, nargs="+", required=True)
     parser.add_argument("--classes", required=True, help="the class names as JSON, in order")
+    parser.add_argument("--task", choices=get_args(labels.Task), required=True)
     parser.add_argument("--image-size", type=int, required=True, help="side of the images in pixels")
-    parser.add_argument("--folds", type=int, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--predictions", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
@@ -83,10 +116,13 @@ def main() -> None:
         raise StudyError(f"{type(spec).__module__}.Spec is not a HeadSpec")
     check(arguments.store, arguments.manifests)
     index = pd.read_parquet(arguments.index)
-    data = space(arguments.store, index, json.loads(arguments.classes), arguments.image_size)
+    exclusive = arguments.task != "multi-label"
+    data = space(arguments.store, index, json.loads(arguments.classes), exclusive, arguments.image_size)
+    parts, patients = splits(index), index["patient"].to_numpy()
+    check_used(data, parts)
     tables, curves = [], []
     tensors: dict[str, np.ndarray] = {}
-    for split, seed, fitted in train(spec, data, splits(index, arguments.folds), arguments.seeds):
+    for split, seed, fitted in train(spec, data, parts, patients, arguments.seeds):
         tables.append(predictions(split, seed, fitted))
         curves.append(fitted.curve.assign(fold=split.fold, seed=seed))
         named = {f"fold{split.fold}.seed{seed}.{name}": value for name, value in fitted.tensors.items()}

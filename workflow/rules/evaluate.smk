@@ -19,8 +19,11 @@ rule evaluate:
         "../envs/pipeline.yaml"
     params:
         classes=lambda wildcards: json.dumps(study.datasets[wildcards.dataset].classes),
+        task=lambda wildcards: study.datasets[wildcards.dataset].task,
+        unit=lambda wildcards: study.datasets[wildcards.dataset].unit,
         replicates=study.entries.replicates,
     shell:
-        "python -m pipeline.evaluate --index {input.index:q} --classes {params.classes:q} --image {input.image:q}"
-        " --reconstruction {input.reconstruction:q} --latent {input.latent:q} --replicates {params.replicates}"
-        " --gap {output.gap:q} --scores {output.scores:q} --resampled {output.resampled:q} 2> {log:q}"
+        "python -m pipeline.evaluate --index {input.index:q} --classes {params.classes:q} --task {params.task}"
+        " --unit {params.unit} --image {input.image:q} --reconstruction {input.reconstruction:q}"
+        " --latent {input.latent:q} --replicates {params.replicates} --gap {output.gap:q} --scores {output.scores:q}"
+        " --resampled {output.resampled:q} 2> {log:q}"

@@ -29,11 +29,11 @@ rule train:
         spec=lambda wildcards: plan.spec("heads", wildcards.head),
         store=store("layout"),
         classes=lambda wildcards: json.dumps(study.datasets[wildcards.dataset].classes),
+        task=lambda wildcards: study.datasets[wildcards.dataset].task,
         size=lambda wildcards: study.datasets[wildcards.dataset].pixels.size,
-        folds=lambda wildcards: study.datasets[wildcards.dataset].folds,
         seeds=study.entries.seeds,
     shell:
         "python -m pipeline.train --spec {params.spec:q} --index {input.index:q} --store {params.store:q}"
-        " --manifests {input.manifests:q} --classes {params.classes:q} --image-size {params.size}"
-        " --folds {params.folds} --seeds {params.seeds} --predictions {output.predictions:q}"
+        " --manifests {input.manifests:q} --classes {params.classes:q} --task {params.task}"
+        " --image-size {params.size} --seeds {params.seeds} --predictions {output.predictions:q}"
         " --weights {output.weights:q} --curves {output.curves:q} 2> {log:q}"

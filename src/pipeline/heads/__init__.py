@@ -15,11 +15,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.folds import Split
+from pipeline import labels
+from pipeline.errors import StudyError
+from pipeline.folds import Rows, Split
 from pipeline.labels import Labels
 from pipeline.spec import Spec
 
 Floats = NDArray[np.float32]
+
+ABSENT = -100.0
+"""The log-probability of an exclusive class that has no training rows: constant, finite, and never the largest."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,12 @@ class Space:
     @property
     def classes(self) -> int:
         """The number of classes K."""
-        return self.labels.shape[1]
+        return int(self.labels.shape[1])
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """N class numbers of exclusive classes; -1 where a sample is unlabelled."""
+        return labels.numbers(self.labels)
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,34 @@ def channel_statistics(values: Floats) -> tuple[Floats, Floats]:
     return mean.astype(np.float32), deviation.astype(np.float32)
 
 
-def balanced_accuracy(scores: Floats, labels: NDArray[np.int64]) -> float:
-    """Return the mean recall over the classes that occur, for selecting on validation rows."""
-    hits = scores.argmax(axis=1) == labels
-    return float(np.mean([hits[labels == label].mean() for label in np.unique(labels)]))
+def constant_odds(positives: int, negatives: int) -> float:
+    """Return the log-odds of a class that has training rows on one side only: by the rule of succession.
+
+    The sign is that of the side that was seen; of a class without any known row it is 0.
+    """
+    return float(np.log((positives + 1) / (negatives + 1)))
+
+
+def selection_score(space: Space, rows: Rows, scores: Floats) -> float:
+    """Return what a head is chosen by on its validation rows, from scores n x K of them: their balanced accuracy.
+
+    Where classes are not exclusive it is the mean over the classes that the rows know both sides of.
+
+    Raises:
+        StudyError: the rows know both sides of no class.
+    """
+    if space.exclusive:
+        return balanced_accuracy(scores, space.numbers[rows])
+    given, positive = space.labels[rows], scores > 0
+    counts = np.stack([(given == side).sum(axis=0) for side in (0, 1)])
+    hits = np.stack([((given == side) & (positive == bool(side))).sum(axis=0) for side in (0, 1)])
+    both = counts.min(axis=0) > 0
+    if not both.any():
+        raise StudyError("the validation rows have positive and negative samples of no class, so nothing can be chosen")
+    return float((hits[:, both] / counts[:, both]).mean())
+
+
+def balanced_accuracy(scores: Floats, numbers: NDArray[np.int64]) -> float:
+    """Return the mean recall over the exclusive classes that occur."""
+    hits = scores.argmax(axis=1) == numbers
+    return float(np.mean([hits[numbers == number].mean() for number in np.unique(numbers)]))

@@ -13,6 +13,8 @@ class Spec(HeadSpec):
 
     The stem is the only thing that follows the space: it reduces images, and latents that are finer than `stem`, to a
     grid of one cell for every `stem` x `stem` pixels, so that the stages behind it work at the same resolution.
+
+    Exclusive classes are trained by cross-entropy, others by the binary cross-entropy of every label that is known.
     """
 
     family: Literal["timm-resnet"]
@@ -28,7 +30,8 @@ class Spec(HeadSpec):
     mask_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the space's cells that are set to the mean, drawn anew for each sample and epoch (paper 1: 0.2)."""
     effective_number: Annotated[float, Field(ge=0, lt=1)] = 0.9999
-    """beta of the class-balanced loss (Cui et al. 2019): weights (1 - beta) / (1 - beta^n), normalised to mean 1."""
+    """beta of the class-balanced loss (Cui et al. 2019): weights (1 - beta) / (1 - beta^n), normalised to mean 1: over
+    exclusive classes, otherwise over the two sides of each class."""
 
     def fit(self, space: Space, split: Split, seed: int) -> Fitted:
         """Train, keep the epoch that is best on the validation rows, score both others."""

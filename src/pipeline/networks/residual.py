@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.errors import StudyError
-from pipeline.heads import Fitted, Floats, Space, balanced_accuracy, channel_statistics
+from pipeline.heads import Fitted, Floats, Space, channel_statistics, selection_score
+from pipeline.labels import MISSING
 from pipeline.networks.backbones import create_model
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def fit(spec: Spec, space: Space, split: Split, seed: int) -> Fitted:
     values = torch.from_numpy((space.values - mean[:, None, None]) / deviation[:, None, None])
     model = build(spec, space).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    training = _Training(spec, model, values, torch.from_numpy(space.labels), space.classes, split)
+    training = _Training(spec, model, values, space, split)
     state, curve = training.run(seed)
     model.load_state_dict(state)
     tensors = {f"network.{name}": value.numpy() for name, value in state.items()}
@@ -53,19 +55,46 @@ def build(spec: Spec, space: Space) -> nn.Module:
 
 
 def class_weights(labels: Tensor, classes: int, beta: float) -> Tensor:
-    """Return K class-balanced weights with mean 1 over the classes that occur (Cui et al. 2019, equation 2)."""
+    """Return K class-balanced weights, 0 or mean 1 over the classes that occur (Cui et al. 2019, equation 2)."""
     counts = torch.bincount(labels, minlength=classes).double()
     weights = torch.where(counts > 0, (1 - beta) / (1 - beta**counts), 0.0)
-    return (weights * (counts > 0).sum() / weights.sum()).float()
+    total = weights.sum().clamp(min=torch.finfo(torch.float64).tiny)
+    return (weights * (counts > 0).sum() / total).float()
+
+
+def side_weights(labels: Tensor, beta: float) -> Tensor:
+    """Return K x 2 weights of each class's known negatives and positives, as `class_weights` of two classes.
+
+    They lie between 0 and 2, so that a class with hardly a positive cannot rule the gradient of a batch.
+    """
+    return torch.stack([class_weights(column[column != MISSING].long(), 2, beta) for column in labels.T])
+
+
+def masked_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Return the mean over known entries of the weighted binary cross-entropy.
+
+    Args:
+        logits: n x K.
+        labels: n x K: 1, 0, or -1 where it is missing; such an entry has no part in the loss or its gradient.
+        weights: K x 2, of negatives and positives.
+    """
+    known = labels != MISSING
+    losses = functional.binary_cross_entropy_with_logits(logits, (labels == 1).to(logits.dtype), reduction="none")
+    weighted = losses * torch.where(labels == 1, weights[:, 1], weights[:, 0])
+    return torch.where(known, weighted, 0.0).sum() / known.sum().clamp(min=1)
 
 
 class _Training:
-    def __init__(
-        self, spec: Spec, model: nn.Module, values: Tensor, labels: Tensor, classes: int, split: Split
-    ) -> None:
-        self.spec, self.model, self.values, self.labels, self.split = spec, model, values, labels, split
+    def __init__(self, spec: Spec, model: nn.Module, values: Tensor, space: Space, split: Split) -> None:
+        self.spec, self.model, self.values, self.space, self.split = spec, model, values, space, split
         self.device = next(model.parameters()).device
-        self.weights = class_weights(labels[split.train], classes, spec.effective_number).to(self.device)
+        self.labels = torch.from_numpy(space.numbers if space.exclusive else space.labels)
+        seen, beta = self.labels[split.train], spec.effective_number
+        if space.exclusive:
+            weights = class_weights(seen, space.classes, beta).to(self.device)
+            self.loss = partial(functional.cross_entropy, weight=weights)
+        else:
+            self.loss = partial(masked_loss, weights=side_weights(seen, beta).to(self.device))
 
     def run(self, seed: int) -> tuple[dict[str, Tensor], pd.DataFrame]:
         generator = torch.Generator().manual_seed(seed)
@@ -77,8 +106,7 @@ class _Training:
         best, best_state, curve = -1.0, self._state(), []
         for epoch in range(self.spec.epochs):
             loss = self._epoch(optimiser, schedule, generator)
-            labels = self.labels[self.split.validation].numpy()
-            accuracy = balanced_accuracy(self.score(self.split.validation), labels)
+            accuracy = selection_score(self.space, self.split.validation, self.score(self.split.validation))
             curve.append({"epoch": epoch, "loss": loss, "validation": accuracy})
             # Of equal epochs the later one, because its learning rate is lower.
             if accuracy >= best:
@@ -102,7 +130,7 @@ class _Training:
             rows = order[step * self.spec.batch : (step + 1) * self.spec.batch]
             inputs = self._masked(self.values[rows], generator)
             logits = self.model(inputs.to(self.device, memory_format=torch.channels_last))
-            loss = functional.cross_entropy(logits, self.labels[rows].to(self.device), weight=self.weights)
+            loss = self.loss(logits, self.labels[rows].to(self.device))
             if not torch.isfinite(loss):
                 raise StudyError("the training loss is not finite; lower the learning rate")
             optimiser.zero_grad()
@@ -120,11 +148,12 @@ class _Training:
 
     @torch.no_grad()
     def score(self, rows: Rows) -> Floats:
-        """Return log-probabilities, n x K."""
+        """Return n x K log-probabilities, or log-odds where classes are not exclusive."""
         self.model.eval()
         parts = torch.from_numpy(rows).split(256)
         logits = [self.model(self.values[part].to(self.device, memory_format=torch.channels_last)) for part in parts]
-        return np.asarray(torch.cat(logits).log_softmax(1).cpu().numpy(), dtype=np.float32)
+        scores = torch.cat(logits).log_softmax(1) if self.space.exclusive else torch.cat(logits)
+        return np.asarray(scores.cpu().numpy(), dtype=np.float32)
 
     def _state(self) -> dict[str, Tensor]:
         return {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
