@@ -20,7 +20,7 @@ def require_sound(frame: bytes, rows: int, columns: int) -> None:
     """Refuse a JPEG, JPEG-LS or JPEG 2000 frame that is cut short or of another size than the DICOM header's."""
     with refusing("the header of a compressed frame cannot be read"):
         start = _codestream(frame)
-        size = _jpeg_2000_size(frame, start) if start is not None else _jpeg_size(frame)
+        size = _jpeg_2000_size(frame, start) if start is not None else jpeg_size(frame)
     require(size == (rows, columns), "a compressed frame is not of the size that the DICOM header says")
     # The markers cannot occur inside compressed data; up to 16 bytes of padding after them are tolerated.
     require(END in frame[-18:], "a compressed frame is truncated")
@@ -35,6 +35,12 @@ def adobe_transform(frame: bytes) -> int | None:
     return None
 
 
+def jpeg_precision(frame: bytes) -> int | None:
+    """Return the bits of a sample that a JPEG's frame header states."""
+    with refusing("the header of a compressed frame cannot be read"):
+        return next((body[0] for marker, body in _segments(frame) if marker in SOF), None)
+
+
 def _codestream(frame: bytes) -> int | None:
     """Return where a JPEG 2000 codestream starts, whether bare or inside a JP2 file; None for another format."""
     if frame.startswith(b"\xff\x4f\xff\x51"):
@@ -47,7 +53,8 @@ def _jpeg_2000_size(frame: bytes, start: int) -> tuple[int, int]:
     return bottom - top, right - left
 
 
-def _jpeg_size(frame: bytes) -> tuple[int, int]:
+def jpeg_size(frame: bytes) -> tuple[int, int]:
+    """Return the rows and columns that a JPEG's frame header states."""
     for marker, body in _segments(frame):
         if marker in SOF:
             rows, columns = struct.unpack_from(">HH", body, 1)

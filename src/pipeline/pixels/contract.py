@@ -1,6 +1,9 @@
 """What every reader of pixels agrees on: what may be asked for, what comes back, and how a file is refused."""
 
+import errno
+import logging
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +19,9 @@ from pipeline.spec import Spec
 Frames = NDArray[np.float32]
 """frames x C x H x W in [0, 1]; C is 1 for grey and 3 for colour."""
 
+Window = tuple[float, float]
+"""[low, high] in modality units: what is shown as black, and what as white."""
+
 LIMIT = 4 * 2**30
 """Bytes that one file may become in memory (the larger of stored and float32 pixels). Read from the header alone."""
 
@@ -28,26 +34,49 @@ class PixelSpec(Spec):
 
     Attributes:
         channels: What the images have. Colour becomes grey by luma (BT.601), grey becomes colour by repetition.
-        intensity: `stored` maps the full range of the stored bits to [0, 1]. `window` maps `window`, in modality units,
-            and `voi` the file's own VOI look-up table or its first window; both exist only for monochrome DICOM.
+        intensity: `stored` maps the full range of the stored bits to [0, 1]; `window` maps `window` and `windows` one
+            window to each channel, in modality units; `voi` applies the file's own VOI look-up table or window. All
+            but `stored` exist only where there is one value a pixel: monochrome DICOM, NIfTI, grey TIFF (not `voi`).
         window: [low, high] in modality units (Hounsfield units for CT); only with intensity `window`.
+        windows: Three such windows, for red, green and blue; only with intensity `windows` and channels `rgb`.
+        voi: Which of the file's VOI tables, or windows if it has no table, counted from 0; only with intensity `voi`.
+        hounsfield: Refuse what is not CT in Hounsfield units: of the voxels, 1 % each must be like air (-1100 to -750)
+            and like water and soft tissue (-200 to 200). Finds a rescaling that was applied twice or never.
         size: Side of the square output, in pixels.
         fit: `squash` ignores the aspect ratio, `crop` keeps the central square, `pad` adds a black border.
+        filter: What resamples; all are antialiased.
     """
 
     channels: Literal["grey", "rgb"] = "grey"
-    intensity: Literal["stored", "window", "voi"] = "stored"
-    window: tuple[float, float] | None = None
+    intensity: Literal["stored", "window", "windows", "voi"] = "stored"
+    window: Window | None = None
+    windows: tuple[Window, Window, Window] | None = None
+    voi: int = Field(default=0, ge=0)
+    hounsfield: bool = False
     size: int = Field(ge=1)
     fit: Literal["squash", "crop", "pad"] = "squash"
+    filter: Literal["box", "bilinear", "bicubic", "lanczos"] = "bilinear"
 
     @model_validator(mode="after")
-    def _window_belongs_to_intensity(self) -> Self:
+    def _options_belong_to_intensity(self) -> Self:
         if (self.window is not None) != (self.intensity == "window"):
             raise ValueError("a window [low, high] belongs to intensity 'window', and only to it")
-        if self.window is not None and not (all(map(math.isfinite, self.window)) and self.window[0] < self.window[1]):
-            raise ValueError("a window is [low, high] with finite low < high")
+        if (self.windows is not None) != (self.intensity == "windows"):
+            raise ValueError("windows, a list of three, belong to intensity 'windows', and only to it")
+        if self.windows is not None and self.channels != "rgb":
+            raise ValueError("three windows make three channels: set channels to 'rgb'")
+        for low, high in self.shown():
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError("a window is [low, high] with finite low < high")
+        if self.voi and self.intensity != "voi":
+            raise ValueError("voi chooses among a file's own windows, only with intensity 'voi'")
+        if self.hounsfield and self.intensity == "stored":
+            raise ValueError("hounsfield checks modality units, which intensity 'stored' does not use")
         return self
+
+    def shown(self) -> tuple[Window, ...]:
+        """Return the declared windows: none, one, or one for each channel."""
+        return self.windows or (() if self.window is None else (self.window,))
 
 
 @dataclass(frozen=True)
@@ -94,7 +123,7 @@ class Inspection:
 
 def chosen(frames: Sequence[int] | None, count: int) -> list[int]:
     """Return the frames that are asked for of a file that has `count`; Refused if it does not have them."""
-    wanted = list(range(count)) if frames is None else list(frames)
+    wanted = list(range(count)) if frames is None else [int(frame) for frame in frames]
     require(all(0 <= frame < count for frame in wanted), "the file does not have all frames that are asked for")
     return wanted
 
@@ -125,15 +154,34 @@ def refusing(reason: str) -> Iterator[None]:
     """Turn whatever a parser or decoder raises into Refused.
 
     Only the exception's class is kept: messages may quote the file, and so a patient. BaseException, because the Rust
-    decoder of RLE raises a PanicException that `except Exception` does not catch. A lack of memory is not the file's
-    fault, since its size was checked before.
+    decoder of RLE raises a PanicException that `except Exception` does not catch. Not the file's fault are a lack of
+    memory, since its size was checked before, and a failing disk. A parser's own OSError has no number, and a seek to
+    nowhere has EINVAL.
     """
     try:
         yield
     except (Refused, StudyError, KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         raise Refused(f"{reason} ({type(error).__name__})") from None
+
+
+@contextmanager
+def quiet() -> Iterator[list[warnings.WarningMessage]]:
+    """Keep the parsers' warnings, which may quote a patient or a path, off the terminal and out of the logs."""
+    loggers = [logging.getLogger(name) for name in ("pydicom", "tifffile", "nibabel")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield caught
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def with_channels(frames: Frames, channels: Literal["grey", "rgb"]) -> Frames:

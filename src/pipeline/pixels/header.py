@@ -34,6 +34,12 @@ class Header:
         return self.photometric in MONOCHROME
 
     @property
+    def frame_bits(self) -> int:
+        """Bits that one uncompressed frame takes; in YBR_FULL_422 two pixels share their colour."""
+        samples = 2 if self.photometric == "YBR_FULL_422" else self.samples
+        return self.rows * self.columns * samples * self.bits_allocated
+
+    @property
     def lowest(self) -> int:
         """The lowest value that BitsStored can hold."""
         return -(1 << (self.bits_stored - 1)) if self.signed else 0
@@ -54,7 +60,6 @@ class Header:
 
 def read_header(dataset: Dataset, spec: PixelSpec) -> Header:
     """Check and return the header; raise Refused for what is unknown, contradictory or too large."""
-    require("PixelData" in dataset, "the file has no PixelData")
     photometric = str(dataset.get("PhotometricInterpretation", "")).strip()
     known = photometric in (*MONOCHROME, *COLOUR, PALETTE)
     require(known, "the photometric interpretation is missing or not supported")
@@ -102,6 +107,8 @@ def _require_samples(header: Header, spec: PixelSpec, dataset: Dataset) -> None:
         # PS3.3 C.8.16.2.1.1.1: some of the values stand for colours of a supplemental palette.
         mixed = dataset.get("PixelPresentation") in ("MIXED", "COLOR")
         require(not mixed, "grey pixels mixed with colours of a supplemental palette are not supported")
+        computed = not spec.hounsfield or dataset.get("Modality") == "CT"
+        require(computed, "the file is not computed tomography, and hounsfield is asked for")
         return
     require(spec.intensity == "stored", "a colour image has no modality units: its intensity can only be 'stored'")
     require(not header.signed and header.bits_allocated in (8, 16), "colour samples that are not 8- or 16-bit unsigned")

@@ -4,18 +4,21 @@ Their samples are taken as they are stored: colour profiles and gamma chunks are
 does. They have no modality units, so `stored` is the only intensity.
 """
 
+import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile
 
 from pipeline.pixels.contract import (
     Decoded,
-    Frames,
     Inspection,
     PixelSpec,
     chosen,
@@ -24,46 +27,81 @@ from pipeline.pixels.contract import (
     require_size,
     with_channels,
 )
+from pipeline.pixels.orientation import upright, upright_size
+from pipeline.pixels.windows import scaled
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 PNG_END = b"IEND\xaeB\x60\x82"
 JPEG_SCAN, JPEG_END = b"\xff\xda", b"\xff\xd9"
 GREY = ("1", "L", "I;16")
+ORIENTATION = 0x0112
 
 
-def recognises(data: bytes) -> bool:
+def recognises(start: bytes) -> bool:
     """Say whether the first bytes are those of a PNG or a JPEG."""
-    return data.startswith((PNG, JPEG))
+    return start.startswith((PNG, JPEG))
 
 
 def inspect(path: Path, spec: PixelSpec) -> Inspection:
-    """Return the size."""
-    frames = decode(path.read_bytes(), spec).frames
-    return Inspection(1, *frames.shape[2:])
+    """Return the size from the header; nothing is decoded, so damage behind it is found by `read`."""
+    with path.open("rb") as file, _opened(file, spec) as (image, orientation):
+        return Inspection(1, *upright_size(image.height, image.width, orientation))
 
 
 def read(path: Path, spec: PixelSpec, frames: Sequence[int] | None) -> Decoded:
     """Return the one frame of a PNG or JPEG; raise Refused where that is not possible without doubt."""
-    return Decoded(decode(path.read_bytes(), spec).frames[chosen(frames, 1)])
-
-
-def decode(data: bytes, spec: PixelSpec) -> Decoded:
-    """Return the one frame of a PNG or JPEG; raise Refused where that is not possible without doubt."""
-    require(spec.intensity == "stored", "a PNG or JPEG file has no modality units: its intensity can only be 'stored'")
-    _require_complete(data)
-    with warnings.catch_warnings(), refusing("the image cannot be decoded"):
-        warnings.simplefilter("ignore")
+    data = path.read_bytes()
+    with _opened(BytesIO(data), spec) as (image, orientation):
+        wanted = chosen(frames, 1)
+        _require_complete(data)
         _require_checksums(data)
-        with _open(data) as image:
-            _require_plain(image, data)
-            return Decoded(with_channels(_pixels(image), spec.channels))
+        samples = _sixteen_bit(data) if _is_sixteen_bit(data) else _eight_bit(image)
+        return Decoded(with_channels(scaled(upright(samples, orientation))[None], spec.channels)[wanted])
 
 
-def _open(data: bytes) -> Image.Image:
+@contextmanager
+def _opened(file: BinaryIO, spec: PixelSpec) -> Iterator[tuple[Image.Image, int]]:
+    """Open an image whose header promises that it can be read, and say how it is turned."""
+    require(spec.intensity == "stored", "a PNG or JPEG file has no modality units: its intensity can only be 'stored'")
     # This process may hold code that asked Pillow to invent what is missing of a truncated file.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
-    return Image.open(BytesIO(data), formats=("PNG", "JPEG"))
+    with warnings.catch_warnings(), refusing("the image cannot be decoded"):
+        warnings.simplefilter("ignore")
+        with Image.open(file, formats=("PNG", "JPEG")) as image:
+            require_size(image.height, image.width, 1, 3, 2)
+            _require_plain(image)
+            yield image, _png_orientation(file) if image.format == "PNG" else image.getexif().get(ORIENTATION, 1)
+
+
+def _require_plain(image: Image.Image) -> None:
+    """Refuse, from the header, what would be reduced or guessed."""
+    require(image.format == "MPO" or getattr(image, "n_frames", 1) == 1, "the image is animated")
+    require(image.mode not in ("CMYK", "YCCK"), "CMYK has no defined conversion to grey or RGB")
+    known = image.mode in (*GREY, "P", "PA", "LA", "RGB", "RGBA")
+    require(known, f"images of the mode {image.mode} are not supported")
+
+
+def _png_orientation(file: BinaryIO) -> int:
+    """Return what the EXIF chunk says, wherever it stands; Pillow would decode the image to look behind it."""
+    exif, position = Image.Exif(), file.tell()
+    for kind, length in _chunks(file):
+        if kind == b"eXIf":
+            exif.load(b"Exif\0\0" + file.read(length))
+            break
+    file.seek(position)
+    return int(exif.get(ORIENTATION, 1))
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield the kind of every PNG chunk and the length of its body, at which the file then stands."""
+    place = len(PNG)
+    file.seek(place)
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">L4s", head)
+        yield kind, length
+        place += length + 12
+        file.seek(place)
 
 
 def _require_complete(data: bytes) -> None:
@@ -80,34 +118,27 @@ def _require_complete(data: bytes) -> None:
 def _require_checksums(data: bytes) -> None:
     """Check every PNG chunk's CRC, which Pillow skips for pixel data when it decodes."""
     if data.startswith(PNG):
-        with _open(data) as image:
+        with Image.open(BytesIO(data), formats=("PNG",)) as image:
             image.verify()
 
 
-def _require_plain(image: Image.Image, data: bytes) -> None:
-    """Refuse, from the header, what would be reduced or guessed."""
-    require_size(image.height, image.width, 1, 3, 2)
-    require(image.format == "MPO" or getattr(image, "n_frames", 1) == 1, "the image is animated")
-    require(image.mode not in ("CMYK", "YCCK"), "CMYK has no defined conversion to grey or RGB")
-    known = image.mode in (*GREY, "P", "PA", "LA", "RGB", "RGBA")
-    require(known, f"images of the mode {image.mode} are not supported")
-    sixteen_bit = data.startswith(PNG) and data[24] == 16
-    # Pillow would drop the lower byte of every sample.
-    require(not sixteen_bit or image.mode == "I;16", "16-bit PNG is supported for grey without alpha only")
-    require(image.mode != "I;16" or "transparency" not in image.info, "the image has transparent pixels")
+def _is_sixteen_bit(data: bytes) -> bool:
+    return data.startswith(PNG) and data[24] == 16
 
 
-def _pixels(image: Image.Image) -> Frames:
-    """Return 1 x C x H x W in [0, 1], upright."""
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode == "I;16":
-        return _scaled(np.asarray(upright), 65535)
-    if upright.mode in ("PA", "LA", "RGBA") or "transparency" in upright.info:
-        alpha = np.asarray(upright.convert("RGBA").getchannel("A"))
+def _sixteen_bit(data: bytes) -> NDArray[np.uint16]:
+    """Return H x W x 1 or 3. Not by Pillow, which drops the lower byte of every colour sample."""
+    keyed = any(kind == b"tRNS" for kind, _ in _chunks(BytesIO(data)))
+    samples: NDArray[np.uint16] = np.atleast_3d(imagecodecs.png_decode(data))
+    colours = 3 if data[25] & 2 else 1
+    opaque = not keyed and bool((samples[..., colours:] == 65535).all())
+    require(opaque, "the image has transparent pixels")
+    return samples[..., :colours]
+
+
+def _eight_bit(image: Image.Image) -> NDArray[np.uint8]:
+    """Return H x W x 1 or 3."""
+    if image.mode in ("PA", "LA", "RGBA") or "transparency" in image.info:
+        alpha = np.asarray(image.convert("RGBA").getchannel("A"))
         require(bool((alpha == 255).all()), "the image has transparent pixels")
-    return _scaled(np.asarray(upright.convert("L" if upright.mode in (*GREY, "LA") else "RGB")), 255)
-
-
-def _scaled(samples: NDArray[np.uint8] | NDArray[np.uint16], maximum: int) -> Frames:
-    planes = samples.reshape(*samples.shape[:2], -1).transpose(2, 0, 1)
-    return np.ascontiguousarray(planes[None].astype(np.float32) / np.float32(maximum))
+    return np.atleast_3d(np.asarray(image.convert("L" if image.mode in (*GREY, "LA") else "RGB")))

@@ -1,0 +1,174 @@
+"""Stored values of DICOM frames: one fixed decoder for each compression, and only the frames that are asked for."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import uid
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.pixels.decoders.base import get_decoder
+
+from pipeline.errors import StudyError
+from pipeline.pixels import codestream
+from pipeline.pixels.contract import require
+from pipeline.pixels.dicomfile import Opened
+from pipeline.pixels.header import YBR_FULL, Header
+
+SPECTRAL_SELECTION, FULL_PROGRESSION = uid.UID("1.2.840.10008.1.2.4.53"), uid.UID("1.2.840.10008.1.2.4.55")
+"""JPEG processes 6 and 8, 10 and 12: retired from the standard, and unknown to pydicom's decoders."""
+
+DECODERS = {
+    uid.JPEGBaseline8Bit: "gdcm",
+    uid.JPEGExtended12Bit: "gdcm",
+    uid.JPEGLossless: "gdcm",
+    uid.JPEGLosslessSV1: "gdcm",
+    uid.JPEGLSLossless: "pyjpegls",
+    uid.JPEGLSNearLossless: "pyjpegls",
+    uid.JPEG2000Lossless: "pylibjpeg",
+    uid.JPEG2000: "pylibjpeg",
+    uid.HTJ2KLossless: "pylibjpeg",
+    uid.HTJ2KLosslessRPCL: "pylibjpeg",
+    uid.HTJ2K: "pylibjpeg",
+    uid.RLELossless: "pylibjpeg",
+}
+"""Left to itself, pydicom tries one decoder after the other until one accepts a damaged frame.
+
+Pillow decodes no JPEG here: it converts YBR with an Adobe marker to RGB, which pydicom 3.0.2 then does once more. Grey
+JPEG of 12 bits goes to libjpeg-turbo (imagecodecs), which pydicom does not know.
+"""
+
+TWELVE_BIT = (uid.JPEGExtended12Bit, SPECTRAL_SELECTION, FULL_PROGRESSION)
+
+NATIVE = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+)
+
+
+def require_readable(file: Opened, header: Header) -> None:
+    """Refuse, without reading a pixel, what has no decoder or is shorter than its header says."""
+    syntax = file.syntax
+    native, known = syntax in NATIVE, syntax in DECODERS or syntax in TWELVE_BIT
+    require(native or known, f"the transfer syntax {_name(syntax)} is not supported")
+    if native:
+        require(file.length is not None, "the pixel data has no length, though it is not compressed")
+        expected = math.ceil(header.frames * header.frame_bits / 8)
+        require(file.length in (expected, expected + expected % 2), "the pixel data is not as long as the header says")
+        require(file.available >= expected, "the pixel data is truncated")
+        return
+    require(file.length is None, "the pixel data has a length, though it is compressed")
+    require(file.available > 8 * header.frames, "the pixel data is truncated")
+    # The codestream may hold a transform of its own, so that converting could do it twice.
+    ambiguous = syntax in uid.JPEG2000TransferSyntaxes and header.photometric in YBR_FULL
+    require(not ambiguous, "YBR_FULL inside JPEG 2000 is ambiguous")
+    if _is_twelve_bit(file, header):
+        grey = header.samples == 1 and header.bits_stored == 12 and header.bits_allocated == 16 and not header.signed
+        require(grey, "lossy JPEG of more than 8 bits, or progressive, is supported for 12 unsigned grey bits only")
+
+
+def stored_frames(file: Opened, header: Header, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """Yield H x W or H x W x 3 stored values of each wanted frame, sign-extended, with YBR converted to RGB once."""
+    require_readable(file, header)
+    if file.syntax not in NATIVE:
+        frames = _compressed(file, header, wanted)
+    elif header.samples == 1 and _is_plain(file, header.bits_allocated):
+        frames = (_plain(file, header, index) for index in wanted)
+    else:
+        frames = _by_pydicom(file, header, wanted)
+    for frame in frames:
+        in_range = header.lowest <= int(frame.min()) and int(frame.max()) <= header.highest
+        require(in_range, "stored values need more bits than BitsStored")
+        yield frame
+
+
+def _is_plain(file: Opened, bits: int) -> bool:
+    """Tell whether samples lie there as numbers: in big endian, bytes and long words may be swapped as 16-bit words."""
+    return bits == 16 or (bits in (8, 32) and not (file.big_endian and (file.words or bits == 32)))
+
+
+def _plain(file: Opened, header: Header, index: int) -> NDArray[Any]:
+    """Return an uncompressed frame of one sample a pixel, whose bits above BitsStored are no part of it."""
+    size = header.frame_bits // 8
+    order = ">" if file.big_endian else "<"
+    kind = f"{order}{'i' if header.signed else 'u'}{header.bits_allocated // 8}"
+    stored = np.frombuffer(file.bytes_at(index * size, size), dtype=kind).reshape(header.rows, header.columns)
+    unused = header.bits_allocated - header.bits_stored
+    return stored if unused == 0 else (stored << unused) >> unused
+
+
+def _by_pydicom(file: Opened, header: Header, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """Yield uncompressed frames of the rarer layouts: single bits, colour, and bytes swapped in pairs."""
+    dataset = _with_pixels(file, file.bytes_at(0, file.length or 0), header.frames)
+    # All frames at once: pydicom 3.0.2 forgets YBR_FULL_422 after the first frame of an iteration.
+    array, _ = get_decoder(file.syntax).as_array(dataset)
+    shape = (header.frames, header.rows, header.columns, *([3] if header.samples == 3 else []))
+    yield from array.reshape(shape)[list(wanted)]
+
+
+def _compressed(file: Opened, header: Header, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
+    every = _split(file, header)
+    frames = [every[index] for index in wanted]
+    if file.syntax != uid.RLELossless:
+        for frame in set(frames):
+            _require_sound(frame, file.syntax, header)
+    if _is_twelve_bit(file, header):
+        return (_twelve_bit(frame) for frame in frames)
+    decoder, plugin = get_decoder(file.syntax), DECODERS[file.syntax]
+    if plugin not in decoder.available_plugins:
+        raise StudyError(f"the decoder {plugin} of {_name(file.syntax)} is not installed")
+    dataset = _with_pixels(file, encapsulate(frames, has_bot=False), len(frames))
+    return (frame for frame, _ in decoder.iter_array(dataset, decoding_plugin=plugin))
+
+
+def _twelve_bit(frame: bytes) -> NDArray[np.uint16]:
+    require(codestream.jpeg_precision(frame) == 12, "a compressed frame has another bit depth than the DICOM header")
+    stored: NDArray[np.uint16] = imagecodecs.jpeg8_decode(frame)
+    require(stored.ndim == 2, "a compressed frame has another number of samples than the DICOM header")
+    return stored
+
+
+def _split(file: Opened, header: Header) -> list[bytes]:
+    """Return the compressed frames, each of which may have been cut into several fragments."""
+    offsets = [file.dataset.get(name) for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")]
+    extended = (offsets[0], offsets[1]) if None not in offsets else None
+    value = file.bytes_at(0, file.available)
+    frames = list(generate_frames(value, number_of_frames=header.frames, extended_offsets=extended))
+    many = "more" if len(frames) > header.frames else "fewer"
+    require(len(frames) == header.frames, f"there are {many} frames than the header says")
+    return frames
+
+
+def _require_sound(frame: bytes, syntax: uid.UID, header: Header) -> None:
+    codestream.require_sound(frame, header.rows, header.columns)
+    if syntax not in uid.JPEG2000TransferSyntaxes and header.samples == 3:
+        transform = codestream.adobe_transform(frame)
+        agrees = transform is None or (transform == 1) == (header.photometric in YBR_FULL)
+        require(agrees, "the JPEG's colour transform contradicts the photometric interpretation")
+
+
+def _with_pixels(file: Opened, value: bytes, frames: int) -> Dataset:
+    dataset = Dataset(file.dataset)
+    dataset.file_meta = file.dataset.file_meta
+    implicit, little_endian = file.dataset.original_encoding
+    dataset.set_original_encoding(implicit, little_endian)
+    dataset.add_new("PixelData", "OW" if file.words else "OB", value)
+    dataset["PixelData"].is_undefined_length = file.length is None
+    dataset.NumberOfFrames = frames
+    for name in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+        if name in dataset:
+            del dataset[name]
+    return dataset
+
+
+def _is_twelve_bit(file: Opened, header: Header) -> bool:
+    return file.syntax in TWELVE_BIT and (file.syntax != uid.JPEGExtended12Bit or header.bits_stored != 8)
+
+
+def _name(syntax: uid.UID) -> str:
+    return "of a private kind" if syntax.is_private or syntax.name == syntax else str(syntax.name)

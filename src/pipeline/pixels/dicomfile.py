@@ -1,0 +1,123 @@
+"""A DICOM file opened at its pixel data: everything before it parsed, nothing of it read."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+import pydicom
+from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filereader import _at_pixel_data, _read_file_meta_info, read_dataset
+
+from pipeline.pixels.contract import LIMIT, quiet, refusing, require
+
+PIXEL_DATA = (0x7FE0, 0x0010)
+UNDEFINED = 0xFFFFFFFF
+BLOCK = 2**24
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Where the pixels are.
+
+    Attributes:
+        dataset: Every attribute that stands before the pixel data, and the file's meta information.
+        stream: The file, or what it inflates to.
+        start: Where in the stream the value of PixelData starts.
+        length: Bytes of that value; None for compressed frames, which end with a delimiter.
+        available: Bytes that the stream has from there on.
+        words: Whether the value is made of 16-bit words (VR OW), which matters in big endian.
+    """
+
+    dataset: Dataset
+    stream: BinaryIO
+    start: int
+    length: int | None
+    available: int
+    words: bool
+
+    @property
+    def syntax(self) -> uid.UID:
+        """The transfer syntax."""
+        syntax: uid.UID = self.dataset.file_meta.TransferSyntaxUID
+        return syntax
+
+    @property
+    def big_endian(self) -> bool:
+        """Whether numbers of several bytes start with the highest."""
+        return bool(self.syntax == uid.ExplicitVRBigEndian)
+
+    def bytes_at(self, offset: int, count: int) -> bytes:
+        """Return so many bytes of the pixel data's value; Refused where they are not there."""
+        self.stream.seek(self.start + offset)
+        found = self.stream.read(count)
+        require(len(found) == count, "the pixel data is truncated")
+        return found
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Opened]:
+    """Open a DICOM file and parse its header; close it afterwards."""
+    with path.open("rb") as file:
+        with quiet(), refusing("the DICOM header cannot be read"):
+            found = _at_pixels(file)
+        yield found
+
+
+def _at_pixels(file: BinaryIO) -> Opened:
+    dataset, stream = _inflated(file) or (pydicom.dcmread(file, force=True, stop_before_pixels=True), file)
+    implicit, little_endian = dataset.original_encoding
+    words, length, start = _element(stream, "<" if little_endian else ">")
+    available = stream.seek(0, 2) - start
+    if dataset.file_meta.get("TransferSyntaxUID") is None:
+        native = bool(little_endian) and length is not None
+        require(native, "the file does not say how its pixels are encoded, or has none")
+        dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
+    return Opened(dataset, stream, start, length, available, words)
+
+
+def _element(stream: BinaryIO, order: str) -> tuple[bool, int | None, int]:
+    """Read the head of the element PixelData: whether its VR is OW, the length of its value, and where that starts.
+
+    Whether there is a VR is seen here, because some files say otherwise of themselves: taken for a length, every VR
+    would be odd, which a length never is.
+    """
+    head = stream.read(8)
+    require(len(head) == 8 and struct.unpack_from(f"{order}HH", head) == PIXEL_DATA, "the file has no PixelData")
+    explicit = head[4:6] in (b"OB", b"OW", b"UN")
+    (length,) = struct.unpack(f"{order}L", stream.read(4) if explicit else head[4:])
+    return head[4:6] == b"OW", None if length == UNDEFINED else length, stream.tell()
+
+
+def _inflated(file: BinaryIO) -> tuple[Dataset, BinaryIO] | None:
+    """Return the parsed header and the stream of a deflated file, rewound files of all other kinds as None.
+
+    pydicom would inflate all of it at once, whatever its size.
+    """
+    meta = _meta(file)
+    if meta is None or meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
+        file.seek(0)
+        return None
+    inflate, stream = zlib.decompressobj(-zlib.MAX_WBITS), BytesIO()
+    while not inflate.eof and (block := inflate.unconsumed_tail or file.read(BLOCK)):
+        stream.write(inflate.decompress(block, BLOCK))
+        require(stream.tell() <= LIMIT, "the deflated file is larger than the limit on one image")
+    require(inflate.eof, "the deflated file is truncated")
+    stream.seek(0)
+    dataset = read_dataset(stream, False, True, stop_when=_at_pixel_data)
+    dataset.file_meta = meta
+    dataset.set_original_encoding(False, True, dataset._character_set)
+    return dataset, stream
+
+
+def _meta(file: BinaryIO) -> FileMetaDataset | None:
+    """Return the file meta information (PS3.10 7.1), which may lack its prefix, and stop after it; None without."""
+    start = file.read(132)
+    if start[128:] != b"DICM":
+        file.seek(0)
+    return _read_file_meta_info(file) if start[128:] == b"DICM" or start[:2] == b"\x02\x00" else None
