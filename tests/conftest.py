@@ -1,9 +1,14 @@
 """What several test files need."""
 
 import os
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from pipeline.errors import Refused
+from pipeline.quarantine import Outcome
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,3 +25,20 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"real images are not here: no folder {folder}/data (set LEARNABILITY_SHARED)")
     return folder
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read files in this process: workers are tested elsewhere, and each takes a while to start."""
+
+    def survive(
+        function: Callable[[Any], Any], items: Iterable[Any], *_: object, **__: object
+    ) -> Iterator[Outcome[Any, Any]]:
+        for item in items:
+            try:
+                yield Outcome(item, function(item), None)
+            except Refused as refused:
+                yield Outcome(item, None, str(refused))
+
+    for stage in ("headers", "normalize"):
+        monkeypatch.setattr(f"pipeline.{stage}.survive", survive)

@@ -1,242 +1,208 @@
-"""Which samples there are, of whom; hashes in place of names; refused files with their reasons."""
+"""What can be used, in which fold: failures are dropped, duplicates kept together, leaks stopped."""
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pydicom
 import pytest
-from PIL import Image
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline import families, inventory
+from pipeline import families
 from pipeline import index as stage
 from pipeline.datasets import DatasetSpec
-from pipeline.errors import Refused, StudyError
-from pipeline.quarantine import Outcome
+from pipeline.errors import StudyError
+from pipeline.index import merge_duplicates
+from pipeline.summary import sentences
 
-SALT = "3c1f"
-NAME = "Mustermann-Erika-1964"
-
-
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read files in this process: workers are tested elsewhere, and each takes seconds to start."""
-
-    def survive(function: Callable[[Any], Any], items: Iterable[Any], _workers: int) -> Iterator[Outcome[Any, Any]]:
-        for item in items:
-            try:
-                yield Outcome(item, function(item), None)
-            except Refused as refused:
-                yield Outcome(item, None, str(refused))
-
-    monkeypatch.setattr(stage, "survive", survive)
+CLASSES = ["a", "b"]
 
 
-def png(path: Path, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
-
-
-def dicom(path: Path, patient: str, frames: int, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = (
-        CTImageStorage,
-        generate_uid(entropy_srcs=[path.name]),
-    )
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    data.PatientID, data.Rows, data.Columns, data.NumberOfFrames = patient, 8, 8, frames
-    data.SamplesPerPixel, data.PhotometricInterpretation, data.PixelRepresentation = 1, "MONOCHROME2", 0
-    data.BitsAllocated = data.BitsStored = 8
-    data.HighBit = 7
-    data.PixelData = np.random.default_rng(seed).integers(0, 256, (frames, 8, 8), dtype=np.uint8).tobytes()
-    data.save_as(path, enforce_file_format=True)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Two classes of six patients with two images each."""
-    for number, label in enumerate(["a", "b"]):
-        for patient in range(6):
-            for image in range(2):
-                png(
-                    tmp_path / f"data/{label}/{NAME}-{label}{patient}/{image}.png",
-                    100 * number + 10 * patient + image,
-                )
-    return tmp_path / "data"
-
-
-def spec(root: Path, **entry: object) -> DatasetSpec:
-    plain = {"family": "folders", "root": str(root), "pixels": {"size": 8}, "classes": ["a", "b"], "folds": 3}
+def spec(**entry: object) -> DatasetSpec:
+    plain = {"family": "folders", "root": "somewhere", "pixels": {"size": 8}, "classes": CLASSES, "folds": 3}
     read = families.spec("datasets", {**plain, **entry})
     assert isinstance(read, DatasetSpec)
     return read
 
 
-def indexed(root: Path, salt: str = SALT, **entry: object) -> stage.Indexed:
-    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-    return stage.index(spec(root, **entry), files, salt, 1)
+def samples(**columns: object) -> pd.DataFrame:
+    """Twelve patients with two images each; the first six have class a."""
+    numbers = np.arange(24)
+    plain = {"id": [f"s{k}" for k in numbers], "frame": 0, "patient": [f"p{k // 2}" for k in numbers]}
+    labels = {"label:a": (numbers < 12).astype(np.int8), "label:b": (numbers >= 12).astype(np.int8)}
+    return pd.DataFrame({**plain, "unit": [f"u{k}" for k in numbers], **columns, **labels})
 
 
-@pytest.mark.usefixtures("in_process")
-def test_one_row_a_sample_with_its_patients_fold(root: Path) -> None:
-    made = indexed(root)
-    assert list(made.index) == ["id", "frame", "patient", "label", "fold"]
-    assert (len(made.index), made.index["id"].nunique(), made.index["patient"].nunique()) == (24, 24, 12)
+def indexed(
+    table: pd.DataFrame | None = None,
+    same: dict[int, int] | None = None,
+    bad: tuple[int, ...] = (),
+    warnings: dict[str, int] | None = None,
+    **entry: object,
+) -> stage.Indexed:
+    """Index samples of which some have the pixels of another, or none."""
+    table = samples() if table is None else table
+    pixels = pd.DataFrame({"id": table["id"], "pixels": [f"h{k}" for k in range(len(table))], "reason": ""})
+    for row, other in (same or {}).items():
+        pixels.loc[row, "pixels"] = pixels.loc[other, "pixels"]
+    pixels.loc[list(bad), ["pixels", "reason"]] = ["", "broken"]
+    mapping = pd.DataFrame({"id": table["id"], "path": [f"f{k}" for k in range(len(table))], "frame": 0, "reason": ""})
+    mapping.loc[len(mapping)] = ["s99", "f99", 0, "the file is missing"]
+    return stage.index(spec(**entry), table, pixels, mapping, warnings or {})
+
+
+def test_every_sample_has_its_patients_fold() -> None:
+    made = indexed()
+    assert list(made.index) == ["id", "frame", "patient", "unit", "label:a", "label:b", "usable", "fold"]
     assert made.index.groupby("patient")["fold"].nunique().eq(1).all()
-    assert list(made.mapping["id"]) == list(made.index["id"])
-    assert [path.split("/")[0] for path in made.mapping["path"]] == list(made.index["label"])
-    assert made.rejected.empty
-    assert made.notes == []
+    assert set(made.index["fold"]) == {0, 1, 2}
+    assert made.index["usable"].all()
+    assert made.rejected.to_dict("list") == {"id": ["s99"], "path": ["f99"], "reason": ["the file is missing"]}
 
 
-@pytest.mark.usefixtures("in_process")
-def test_the_salt_changes_hashes_and_nothing_else(root: Path) -> None:
-    one, other = indexed(root, "one"), indexed(root, "other")
-    assert not set(one.index["id"]) & set(other.index["id"])
-    assert not set(one.index["patient"]) & set(other.index["patient"])
-    for name in ("label", "fold", "frame"):
-        pd.testing.assert_series_equal(one.index[name], other.index[name])
-    np.testing.assert_array_equal(*(pd.factorize(made.index["patient"])[0] for made in (one, other)))
-    pd.testing.assert_frame_equal(one.mapping.drop(columns="id"), other.mapping.drop(columns="id"))
-    pd.testing.assert_frame_equal(one.index, indexed(root, "one").index)
+def test_what_could_not_be_decoded_is_listed_and_in_no_fold() -> None:
+    made = indexed(bad=(3, 20))
+    assert list(np.flatnonzero(~made.index["usable"])) == [3, 20]
+    assert list(made.index["fold"][[3, 20]]) == [-1, -1]
+    assert (made.index["fold"].drop([3, 20]) >= 0).all()
+    assert list(made.rejected["path"]) == ["f99", "f3", "f20"]
+    assert made.summary["refused"] == {"broken": 2, "the file is missing": 1}
+    assert (made.summary["samples"], made.summary["files"]) == (22, 25)
+    assert any("12% of the files are refused" in sentence for sentence in sentences(made.summary))
 
 
-@pytest.mark.usefixtures("in_process")
-@pytest.mark.parametrize(
-    ("frames", "chosen"), [(None, [0, 1, 2, 3, 4]), (3, [0, 2, 4]), (1, [0]), (9, [0, 1, 2, 3, 4])]
-)
-def test_frames_of_a_file_are_samples_of_its_patient(tmp_path: Path, frames: int | None, chosen: list[int]) -> None:
-    dicom(tmp_path / "clip.dcm", NAME, 5, 0)
-    made = indexed(tmp_path, patients="dicom", classes=[], frames=frames)
-    assert list(made.index["frame"]) == chosen
-    assert made.index["id"].nunique() == len(chosen)
-    assert len(set(made.index["patient"])) == 1
-    assert list(made.index) == ["id", "frame", "patient"]
+def test_a_study_of_which_nothing_can_be_decoded_says_why() -> None:
+    with pytest.raises(StudyError, match="no file of somewhere can be decoded; the first reason: the file is missing"):
+        indexed(bad=tuple(range(24)))
 
 
-@pytest.mark.usefixtures("in_process")
-def test_patients_that_share_an_image_share_a_fold(root: Path) -> None:
-    (root / f"a/{NAME}-a1/0.png").write_bytes((root / f"a/{NAME}-a0/0.png").read_bytes())
-    (root / f"b/{NAME}-b3/0.png").write_bytes((root / f"a/{NAME}-a1/1.png").read_bytes())
-    made = indexed(root)
-    of = made.index.assign(name=[path.split("/")[1][-2:] for path in made.mapping["path"]])
-    assert of[of["name"].isin(["a0", "a1", "b3"])]["patient"].unique().size == 1
-    assert of["patient"].unique().size == 10
-    assert of.groupby("patient")["fold"].nunique().eq(1).all()
-    assert any("same pixels as another patient's" in note for note in made.notes)
+def test_images_of_other_samples_are_noticed() -> None:
+    pixels = pd.DataFrame({"id": ["x"] * 24, "pixels": "h", "reason": ""})
+    with pytest.raises(StudyError, match="not those of the samples that were listed"):
+        stage.index(spec(), samples(), pixels, pd.DataFrame(), {})
 
 
-@pytest.mark.usefixtures("in_process")
-def test_bad_files_are_refused_with_reasons_and_the_rest_goes_on(root: Path, tmp_path: Path) -> None:
-    bad = root / f"a/{NAME}-a0/0.png"
-    bad.write_bytes(bad.read_bytes()[:60])
-    (root / f"b/{NAME}-b0/0.png").write_text("no image")
-    (root / f"b/{NAME}-b0/2.png").symlink_to(tmp_path / "nowhere")
-    rows = [f"{path.relative_to(root)},{path.parent.name},{path.parts[-3]}" for path in sorted(root.rglob("*.png"))]
-    (tmp_path / "labels.csv").write_text("path,id,label\n" + "\n".join([*rows, "a/gone.png,p,a"]) + "\n")
-    inventory.refresh(root, tmp_path / "inventory.csv")
-    entry = spec(root, family="filelist", labels=str(tmp_path / "labels.csv"))
-    made = stage.index(entry, inventory.paths(tmp_path / "inventory.csv"), SALT, 1)
-    assert len(made.index) == 22
-    reasons = {
-        path.split("/")[-1]: reason for path, reason in zip(made.rejected["path"], made.rejected["reason"], strict=True)
+def test_patients_that_share_an_image_share_a_fold_and_are_counted() -> None:
+    made = indexed(same={2: 0, 12: 3, 5: 4})
+    assert len(set(made.index["patient"].iloc[[0, 1, 2, 3, 12, 13]])) == 1
+    assert made.index["patient"].nunique() == 10
+    assert made.index.groupby("patient")["fold"].nunique().eq(1).all()
+    assert (made.summary["duplicates"], made.summary["merged_patients"]) == (3, 2)
+    assert made.summary["contradictions"] == 1
+    told = " ".join(sentences(made.summary))
+    assert "3 samples have the same pixels as an earlier one; 2 patients share" in told
+    assert "1 images occur more than once with different labels" in told
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 9)), min_size=1, max_size=30))
+def test_no_pixels_are_in_two_groups(rows: list[tuple[int, int]]) -> None:
+    patients, pixels = (pd.Series([str(row[side]) for row in rows]) for side in (0, 1))
+    groups, merged = merge_duplicates(patients, pixels)
+    assert groups.groupby(pixels).nunique().eq(1).all()
+    assert groups.groupby(patients).nunique().eq(1).all()
+    assert merged == patients.nunique() - groups.nunique()
+
+
+def test_what_has_no_pixels_is_no_duplicate() -> None:
+    assert indexed(bad=(0, 2, 4)).summary["merged_patients"] == 0
+
+
+def parts(*of: str) -> list[str]:
+    """Give two patients of each class to each part, cyclically."""
+    return [of[(k // 2) % len(of)] for k in range(24)]
+
+
+def test_an_official_split_is_used_once() -> None:
+    made = indexed(samples(part=parts("train", "validation", "test")))
+    fold = {"test": 0, "validation": 1, "train": 2}
+    assert list(made.index["fold"]) == [fold[part] for part in made.index["part"]]
+    assert made.summary["split"] == "official parts"
+
+
+def test_an_official_split_without_validation_takes_it_from_training_patients() -> None:
+    made = indexed(samples(part=parts("train", "test", "train")))
+    assert set(made.index["part"]) == {"train", "validation", "test"}
+    assert (made.index["part"] == "test").sum() == 8
+    assert made.index.groupby("patient")["part"].nunique().eq(1).all()
+
+
+def test_official_folds_are_kept() -> None:
+    fold = [(k // 2) % 4 for k in range(24)]
+    made = indexed(samples(fold=fold), folds=4)
+    assert list(made.index["fold"]) == fold
+    assert made.summary["split"] == "official folds"
+
+
+@pytest.mark.parametrize("column", ["part", "fold"])
+def test_the_same_pixels_on_two_sides_of_an_official_split_stop_the_study(column: str) -> None:
+    values: dict[str, list[Any]] = {
+        "part": parts("train", "validation", "test"),
+        "fold": [(k // 2) % 3 for k in range(24)],
     }
-    assert len(made.rejected) == 4
-    assert reasons["gone.png"] == "the file is missing"
-    assert reasons["2.png"] == "the file cannot be opened: FileNotFoundError"
-    assert "truncated" in made.rejected["reason"].iloc[0] or "PNG" in made.rejected["reason"].iloc[0]
-    assert not set(made.rejected["id"]) & set(made.index["id"])
+    with pytest.raises(StudyError, match=f"4 samples .* share an image, are in two official {column}s") as caught:
+        indexed(samples(**{column: values[column]}), same={4: 0})
+    assert not any(name in caught.value.message for name in ("f0", "f4"))
+    assert caught.value.detail == f"f0 in {values[column][0]} and f4 in {values[column][4]}"
 
 
-@pytest.mark.usefixtures("in_process")
-def test_a_study_without_a_readable_file_says_why(tmp_path: Path) -> None:
-    (tmp_path / "a/p").mkdir(parents=True)
-    (tmp_path / "a/p/0.png").write_text("no image")
-    with pytest.raises(StudyError, match=r"no file of .* can be read; the first reason: not a DICOM"):
-        indexed(tmp_path)
-    with pytest.raises(StudyError, match="the data set lists none"):
-        stage.index(spec(tmp_path), [], SALT, 1)
+def test_leaking_training_samples_are_dropped_on_request_and_counted() -> None:
+    table = samples(part=parts("train", "validation", "test"))
+    made = indexed(table, same={4: 0, 20: 18}, leaks="drop")
+    # Sample 0 (train) has the pixels of 4 (test), 18 (train) those of 20 (validation): their patients are dropped.
+    assert list(np.flatnonzero(made.index["fold"] == -1)) == [0, 1, 18, 19]
+    assert made.summary["dropped"] == 4
+    assert "4 samples dropped" in " ".join(sentences(made.summary))
+    used = made.index[made.index["fold"] >= 0]
+    assert used.groupby("patient")["part"].nunique().eq(1).all()
 
 
-@pytest.mark.usefixtures("in_process")
-@pytest.mark.parametrize("patient", ["", "   "])
-def test_a_file_that_does_not_say_whose_it_is_stops_the_study(tmp_path: Path, patient: str) -> None:
-    dicom(tmp_path / "a/1.dcm", patient, 1, 0)
-    with pytest.raises(StudyError, match=r"whose a/1\.dcm is"):
-        indexed(tmp_path, patients="dicom")
+def test_unlabelled_samples_keep_their_place_and_are_counted() -> None:
+    table = samples()
+    table.loc[[0, 1, 22], ["label:a", "label:b"]] = -1
+    made = indexed(table)
+    assert made.summary["unlabelled"] == 3
+    assert (made.index["fold"] >= 0).all()
+    assert made.summary["positive"] == {"a": 10, "b": 11}
 
 
-@pytest.mark.usefixtures("in_process")
-def test_a_declared_class_without_samples_and_one_with_too_few_patients_are_named(root: Path) -> None:
-    with pytest.raises(StudyError, match="class 'c' is declared and has no sample"):
-        indexed(root, classes=["a", "b", "c"])
+def test_data_without_labels_have_no_folds() -> None:
+    made = indexed(samples().drop(columns=["label:a", "label:b"]), classes=[])
+    assert "fold" not in made.index
+    assert "No labels" in " ".join(sentences(made.summary))
+
+
+def test_a_declared_class_without_samples_and_one_with_too_few_patients_are_named() -> None:
+    with pytest.raises(StudyError, match="class 'c' has 0 patients"):
+        indexed(samples().assign(**{"label:c": np.int8(0)}), classes=["a", "b", "c"])
     with pytest.raises(StudyError, match="class 'a' has 6 patients, which is too few for 7 folds"):
-        indexed(root, folds=7)
+        indexed(folds=7)
+    with pytest.raises(StudyError, match="do not have the same classes"):
+        indexed(classes=["a", "c"])
 
 
-def official(root: Path, tmp_path: Path, fold: Callable[[str, int], int], **entry: object) -> stage.Indexed:
-    """Index with official folds, given by a patient's name and an image's number."""
-    paths = [path.relative_to(root) for path in sorted(root.rglob("*.png"))]
-    lines = [f"{path},{path.parts[1]},{path.parts[0]},{fold(path.parts[1][-1], int(path.stem))}" for path in paths]
-    (tmp_path / "labels.csv").write_text("path,id,label,fold\n" + "\n".join(lines) + "\n")
-    return indexed(root, family="filelist", labels=str(tmp_path / "labels.csv"), fold_column="fold", **entry)
-
-
-@pytest.mark.usefixtures("in_process")
-def test_official_folds_are_kept(root: Path, tmp_path: Path) -> None:
-    made = official(root, tmp_path, lambda patient, _: int(patient) % 3)
-    assert list(made.index["fold"]) == [int(path.split("/")[1][-1]) % 3 for path in made.mapping["path"]]
-
-
-@pytest.mark.usefixtures("in_process")
-def test_a_patient_or_an_image_in_two_official_folds_is_named_by_its_files(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        StudyError, match=r"-a0/0.png in the official fold 0 and .*-a0/1.png in fold 1 are of one patient"
-    ):
-        official(root, tmp_path, lambda patient, image: (int(patient) + image) % 3)
-    (root / f"a/{NAME}-a1/0.png").write_bytes((root / f"a/{NAME}-a0/0.png").read_bytes())
-    with pytest.raises(
-        StudyError, match=r"-a0/0.png in the official fold 0 and .*-a1/0.png in fold 1 .* share an image"
-    ):
-        official(root, tmp_path, lambda patient, _: int(patient) % 3)
-    with pytest.raises(StudyError, match="fold 3 of 4 has no sample"):
-        official(root, tmp_path, lambda patient, _: 0 if patient in "01" else int(patient) % 3, folds=4)
-
-
-def test_the_program_writes_no_name_outside_private(root: Path, tmp_path: Path) -> None:
-    (root / f"b/{NAME}-b0/0.png").write_text("no image")
-    (tmp_path / "salt").write_text(SALT + "\n")
-    inventory.refresh(root, tmp_path / "inventory.csv")
-    arguments = ["--spec", spec(root).written(), "--inventory", str(tmp_path / "inventory.csv")]
-    arguments += ["--salt", str(tmp_path / "salt"), "--index", str(tmp_path / "results/i.parquet")]
-    arguments += ["--rejected", str(tmp_path / "results/r.csv"), "--mapping", str(tmp_path / "private/m.csv")]
-    arguments += ["--rejected-paths", str(tmp_path / "private/r.csv")]
+def test_the_program_writes_names_to_private_only(tmp_path: Path) -> None:
+    table = samples()
+    table.to_parquet(tmp_path / "inspected.parquet", index=False)
+    pixels = pd.DataFrame({"id": table["id"], "pixels": [f"h{k}" for k in range(24)], "reason": ""})
+    pixels.loc[5, ["pixels", "reason"]] = ["", "broken"]
+    for shard in range(2):
+        pixels.iloc[12 * shard : 12 * shard + 12].to_parquet(tmp_path / f"{shard}.parquet", index=False)
+    mapping = pd.DataFrame({"id": table["id"], "path": [f"Erika/{k}" for k in range(24)], "frame": 0, "reason": ""})
+    mapping.to_csv(tmp_path / "mapping.csv", index=False)
+    (tmp_path / "warnings.json").write_text('{"look": 2}')
+    arguments = ["--spec", spec().written(), "--inspected", str(tmp_path / "inspected.parquet")]
+    arguments += ["--warnings", str(tmp_path / "warnings.json"), "--mapping", str(tmp_path / "mapping.csv")]
+    arguments += ["--pixels", str(tmp_path / "0.parquet"), str(tmp_path / "1.parquet")]
+    arguments += ["--index", str(tmp_path / "results/i.parquet"), "--rejected", str(tmp_path / "results/r.csv")]
+    arguments += ["--summary", str(tmp_path / "results/s.json"), "--rejected-paths", str(tmp_path / "private/r.csv")]
     command = [sys.executable, "-m", "pipeline.index", *arguments]
     called = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "23 samples; 1 files refused" in called.stderr
+    assert "23 samples of 12 patients; 1 of 24 files refused." in called.stderr
+    assert "2 files: look." in called.stderr
     for path in (tmp_path / "results").iterdir():
-        assert NAME.encode() not in path.read_bytes()
-        assert b".png" not in path.read_bytes()
-    assert NAME not in called.stderr
-    assert len(pd.read_csv(tmp_path / "results/r.csv")) == 1
-    assert NAME in pd.read_csv(tmp_path / "private/r.csv")["path"].iloc[0]
-    assert pd.read_csv(tmp_path / "private/m.csv")["path"].str.contains(NAME).all()
-    (tmp_path / "salt").write_text("\n")
-    called = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert called.returncode == 1
-    assert "salt is empty" in called.stderr
-    assert "Traceback" not in called.stderr
-
-
-def test_the_written_example_is_a_valid_dicom_file(tmp_path: Path) -> None:
-    dicom(tmp_path / "1.dcm", "p", 2, 0)
-    assert pydicom.dcmread(tmp_path / "1.dcm").pixel_array.shape == (2, 8, 8)
+        assert b"Erika" not in path.read_bytes()
+    assert list(pd.read_csv(tmp_path / "results/r.csv")) == ["id", "reason"]
+    assert pd.read_csv(tmp_path / "private/r.csv")["path"].tolist() == ["Erika/5"]

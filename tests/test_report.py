@@ -182,7 +182,6 @@ def test_the_page_names_every_dataset_autoencoder_head_metric_and_remark(page: s
     assert "120 samples of 30 patients; 2 of 122 files refused." in words
     assert "Refused (2): the file is missing." in words
     assert "7 files: BurnedInAnnotation is YES." in words
-    assert "5 < 6" in words
 
 
 def test_figures_carry_a_description_for_readers_who_cannot_see_them(page: str) -> None:
