@@ -21,9 +21,14 @@ from pipeline.pixels.header import YBR_FULL, Header
 SPECTRAL_SELECTION, FULL_PROGRESSION = uid.UID("1.2.840.10008.1.2.4.53"), uid.UID("1.2.840.10008.1.2.4.55")
 """JPEG processes 6 and 8, 10 and 12: retired from the standard, and unknown to pydicom's decoders."""
 
+LOSSY_JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, SPECTRAL_SELECTION, FULL_PROGRESSION)
+"""libjpeg-turbo (imagecodecs) decodes these, of 8 or 12 bits.
+
+Not through pydicom: of its decoders Pillow converts YBR with an Adobe marker to RGB, which pydicom 3.0.2 then does once
+more, and gdcm, which agrees to the last bit, takes twelve times as long and no 12 bits.
+"""
+
 DECODERS = {
-    uid.JPEGBaseline8Bit: "gdcm",
-    uid.JPEGExtended12Bit: "gdcm",
     uid.JPEGLossless: "gdcm",
     uid.JPEGLosslessSV1: "gdcm",
     uid.JPEGLSLossless: "pyjpegls",
@@ -35,13 +40,7 @@ DECODERS = {
     uid.HTJ2K: "pylibjpeg",
     uid.RLELossless: "pylibjpeg",
 }
-"""Left to itself, pydicom tries one decoder after the other until one accepts a damaged frame.
-
-Pillow decodes no JPEG here: it converts YBR with an Adobe marker to RGB, which pydicom 3.0.2 then does once more. Grey
-JPEG of 12 bits goes to libjpeg-turbo (imagecodecs), which pydicom does not know.
-"""
-
-TWELVE_BIT = (uid.JPEGExtended12Bit, SPECTRAL_SELECTION, FULL_PROGRESSION)
+"""Left to itself, pydicom tries one decoder after the other until one accepts a damaged frame."""
 
 NATIVE = (
     uid.ImplicitVRLittleEndian,
@@ -54,7 +53,7 @@ NATIVE = (
 def require_readable(file: Opened, header: Header) -> None:
     """Refuse, without reading a pixel, what has no decoder or is shorter than its header says."""
     syntax = file.syntax
-    native, known = syntax in NATIVE, syntax in DECODERS or syntax in TWELVE_BIT
+    native, known = syntax in NATIVE, syntax in DECODERS or syntax in LOSSY_JPEG
     require(native or known, f"the transfer syntax {_name(syntax)} is not supported")
     if native:
         require(file.length is not None, "the pixel data has no length, though it is not compressed")
@@ -67,23 +66,20 @@ def require_readable(file: Opened, header: Header) -> None:
     # The codestream may hold a transform of its own, so that converting could do it twice.
     ambiguous = syntax in uid.JPEG2000TransferSyntaxes and header.photometric in YBR_FULL
     require(not ambiguous, "YBR_FULL inside JPEG 2000 is ambiguous")
-    if _is_twelve_bit(file, header):
+    if syntax in LOSSY_JPEG and header.bits_stored > 8:
         grey = header.samples == 1 and header.bits_stored == 12 and header.bits_allocated == 16 and not header.signed
-        require(grey, "lossy JPEG of more than 8 bits, or progressive, is supported for 12 unsigned grey bits only")
+        twelve_bit = grey and syntax != uid.JPEGBaseline8Bit
+        require(twelve_bit, "lossy JPEG of more than 8 bits is supported for 12 unsigned grey bits only")
 
 
 def stored_frames(file: Opened, header: Header, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
     """Yield H x W or H x W x 3 stored values of each wanted frame, sign-extended, with YBR converted to RGB once."""
     require_readable(file, header)
-    if file.syntax not in NATIVE:
-        frames = _compressed(file, header, wanted)
-    elif header.samples == 1 and _is_plain(file, header.bits_allocated):
-        frames = (_plain(file, header, index) for index in wanted)
-    else:
-        frames = _by_pydicom(file, header, wanted)
-    for frame in frames:
-        in_range = header.lowest <= int(frame.min()) and int(frame.max()) <= header.highest
-        require(in_range, "stored values need more bits than BitsStored")
+    if file.syntax in NATIVE and header.photometric not in YBR_FULL and _is_plain(file, header.bits_allocated):
+        yield from (_plain(file, header, index) for index in wanted)
+        return
+    for frame in (_by_pydicom if file.syntax in NATIVE else _compressed)(file, header, wanted):
+        require(_is_in_range(frame, header), "stored values need more bits than BitsStored")
         yield frame
 
 
@@ -93,17 +89,29 @@ def _is_plain(file: Opened, bits: int) -> bool:
 
 
 def _plain(file: Opened, header: Header, index: int) -> NDArray[Any]:
-    """Return an uncompressed frame of one sample a pixel, whose bits above BitsStored are no part of it."""
+    """Return an uncompressed frame; bits above BitsStored are no part of a value."""
     size = header.frame_bits // 8
     order = ">" if file.big_endian else "<"
     kind = f"{order}{'i' if header.signed else 'u'}{header.bits_allocated // 8}"
-    stored = np.frombuffer(file.bytes_at(index * size, size), dtype=kind).reshape(header.rows, header.columns)
+    stored = np.frombuffer(file.bytes_at(index * size, size), dtype=kind)
+    if header.samples == 1:
+        stored = stored.reshape(header.rows, header.columns)
+    elif header.planar:
+        stored = stored.reshape(3, header.rows, header.columns).transpose(1, 2, 0)
+    else:
+        stored = stored.reshape(header.rows, header.columns, 3)
     unused = header.bits_allocated - header.bits_stored
-    return stored if unused == 0 else (stored << unused) >> unused
+    # Looking is cheaper than shifting, which next to no file needs.
+    return stored if _is_in_range(stored, header) else (stored << unused) >> unused
+
+
+def _is_in_range(stored: NDArray[Any], header: Header) -> bool:
+    full = header.bits_stored == 8 * stored.itemsize and (stored.dtype.kind == "i") == header.signed
+    return full or (header.lowest <= int(stored.min()) and int(stored.max()) <= header.highest)
 
 
 def _by_pydicom(file: Opened, header: Header, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
-    """Yield uncompressed frames of the rarer layouts: single bits, colour, and bytes swapped in pairs."""
+    """Yield uncompressed frames of the rarer layouts: single bits, YBR, and bytes swapped in pairs."""
     dataset = _with_pixels(file, file.bytes_at(0, file.length or 0), header.frames)
     # All frames at once: pydicom 3.0.2 forgets YBR_FULL_422 after the first frame of an iteration.
     array, _ = get_decoder(file.syntax).as_array(dataset)
@@ -117,8 +125,8 @@ def _compressed(file: Opened, header: Header, wanted: Sequence[int]) -> Iterator
     if file.syntax != uid.RLELossless:
         for frame in set(frames):
             _require_sound(frame, file.syntax, header)
-    if _is_twelve_bit(file, header):
-        return (_twelve_bit(frame) for frame in frames)
+    if file.syntax in LOSSY_JPEG:
+        return (_lossy_jpeg(frame, header) for frame in frames)
     decoder, plugin = get_decoder(file.syntax), DECODERS[file.syntax]
     if plugin not in decoder.available_plugins:
         raise StudyError(f"the decoder {plugin} of {_name(file.syntax)} is not installed")
@@ -126,11 +134,17 @@ def _compressed(file: Opened, header: Header, wanted: Sequence[int]) -> Iterator
     return (frame for frame, _ in decoder.iter_array(dataset, decoding_plugin=plugin))
 
 
-def _twelve_bit(frame: bytes) -> NDArray[np.uint16]:
-    require(codestream.jpeg_precision(frame) == 12, "a compressed frame has another bit depth than the DICOM header")
-    stored: NDArray[np.uint16] = imagecodecs.jpeg8_decode(frame)
-    require(stored.ndim == 2, "a compressed frame has another number of samples than the DICOM header")
-    return stored
+def _lossy_jpeg(frame: bytes, header: Header) -> NDArray[Any]:
+    precision = codestream.jpeg_precision(frame)
+    agrees = precision == (12 if header.bits_stored > 8 else 8)
+    require(agrees, "a compressed frame has another bit depth than the DICOM header")
+    source, shown = (
+        ("YCBCR" if header.photometric in YBR_FULL else "RGB", "RGB") if header.samples == 3 else (None, None)
+    )
+    stored: NDArray[Any] = imagecodecs.jpeg8_decode(frame, colorspace=source, outcolorspace=shown)
+    samples = 1 if stored.ndim == 2 else stored.shape[2]
+    require(samples == header.samples, "a compressed frame has another number of samples than the DICOM header")
+    return stored.view(np.int8) if header.signed else stored
 
 
 def _split(file: Opened, header: Header) -> list[bytes]:
@@ -164,10 +178,6 @@ def _with_pixels(file: Opened, value: bytes, frames: int) -> Dataset:
         if name in dataset:
             del dataset[name]
     return dataset
-
-
-def _is_twelve_bit(file: Opened, header: Header) -> bool:
-    return file.syntax in TWELVE_BIT and (file.syntax != uid.JPEGExtended12Bit or header.bits_stored != 8)
 
 
 def _name(syntax: uid.UID) -> str:

@@ -19,6 +19,7 @@ from pipeline.pixels.contract import LIMIT, quiet, refusing, require
 PIXEL_DATA = (0x7FE0, 0x0010)
 UNDEFINED = 0xFFFFFFFF
 BLOCK = 2**24
+DEFLATED: str = uid.DeflatedExplicitVRLittleEndian
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,15 @@ def _element(stream: BinaryIO, order: str) -> tuple[bool, int | None, int]:
 
 
 def _inflated(file: BinaryIO) -> tuple[Dataset, BinaryIO] | None:
-    """Return the parsed header and the stream of a deflated file, rewound files of all other kinds as None.
+    """Return the parsed header and the stream of a deflated file, and None for all other kinds.
 
-    pydicom would inflate all of it at once, whatever its size.
+    pydicom would inflate all of it at once, whatever its size. The transfer syntax is among a file's first elements.
     """
-    meta = _meta(file)
-    if meta is None or meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
+    start = file.read(512)
+    prefixed = start[128:132] == b"DICM"
+    file.seek(132 if prefixed else 0)
+    meta = _read_file_meta_info(file) if DEFLATED.encode() in start else FileMetaDataset()
+    if meta.get("TransferSyntaxUID") != DEFLATED:
         file.seek(0)
         return None
     inflate, stream = zlib.decompressobj(-zlib.MAX_WBITS), BytesIO()
@@ -113,11 +117,3 @@ def _inflated(file: BinaryIO) -> tuple[Dataset, BinaryIO] | None:
     dataset.file_meta = meta
     dataset.set_original_encoding(False, True, dataset._character_set)
     return dataset, stream
-
-
-def _meta(file: BinaryIO) -> FileMetaDataset | None:
-    """Return the file meta information (PS3.10 7.1), which may lack its prefix, and stop after it; None without."""
-    start = file.read(132)
-    if start[128:] != b"DICM":
-        file.seek(0)
-    return _read_file_meta_info(file) if start[128:] == b"DICM" or start[:2] == b"\x02\x00" else None

@@ -27,6 +27,7 @@ class Header:
     bits_allocated: int
     bits_stored: int
     signed: bool
+    planar: bool
 
     @property
     def monochrome(self) -> bool:
@@ -72,6 +73,7 @@ def read_header(dataset: Dataset, spec: PixelSpec) -> Header:
         bits_allocated=_count(dataset, "BitsAllocated"),
         bits_stored=_count(dataset, "BitsStored"),
         signed=_count(dataset, "PixelRepresentation") == 1,
+        planar=dataset.get("PlanarConfiguration") == 1,
     )
     values = 3 if spec.channels == "rgb" or not header.monochrome else 1
     require_size(header.rows, header.columns, header.frames, values, header.bits_allocated / 8)
@@ -103,6 +105,8 @@ def _require_bits(header: Header, dataset: Dataset) -> None:
 def _require_samples(header: Header, spec: PixelSpec, dataset: Dataset) -> None:
     samples = 3 if header.photometric in COLOUR else 1
     require(header.samples == samples, f"{header.photometric} with {header.samples} samples a pixel")
+    planes = dataset.get("PlanarConfiguration")
+    require(samples == 1 or planes in (0, 1), "PlanarConfiguration is neither 0 nor 1")
     if header.monochrome:
         # PS3.3 C.8.16.2.1.1.1: some of the values stand for colours of a supplemental palette.
         mixed = dataset.get("PixelPresentation") in ("MIXED", "COLOR")
