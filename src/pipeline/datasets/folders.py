@@ -4,6 +4,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from pipeline.datasets import DatasetSpec, Listed, checked, is_image_name
+from pipeline.datasets.reading.rules import require_mentioned
 from pipeline.errors import StudyError
 
 
@@ -22,20 +23,33 @@ class Spec(DatasetSpec):
 
     def listed(self, files: list[str]) -> list[Listed]:
         """Take the class from the first folder of each image's path."""
-        return checked((self._entry(path) for path in files if is_image_name(path)), self)
+        entries = checked((self._entry(path) for path in files if is_image_name(path)), self)
+        if entries:
+            require_mentioned([entry.labels for entry in entries], self.classes)
+        return entries
 
     def _entry(self, path: str) -> Listed:
         parts = PurePosixPath(path).parts
-        label = parts[0] if len(parts) > 1 and self.classes else None
-        if self.patients == "file":
-            return Listed(path, path, label)
-        if self.patients == "dicom":
-            return Listed(path, None, label)
+        return Listed(path, self._patient(path, parts), self._labels(path, parts))
+
+    def _labels(self, path: str, parts: tuple[str, ...]) -> dict[str, bool]:
         if not self.classes:
-            return Listed(path, "/".join(parts[:-1]) or path, label)
+            return {}
+        if len(parts) < 2:
+            raise StudyError(f"an image lies in {self.root} itself and in no class's folder", path)
+        return {parts[0]: True}
+
+    def _patient(self, path: str, parts: tuple[str, ...]) -> str | None:
+        if self.patients == "file":
+            return path
+        if self.patients == "dicom":
+            return None
+        if not self.classes:
+            return "/".join(parts[:-1]) or path
         if len(parts) < 3:
             raise StudyError(
-                f"{self.root}/{path} is in no patient's folder; set 'patients' to dicom, or to file if every file is "
-                "of another patient"
+                f"an image below {self.root} is in no patient's folder; set 'patients' to dicom, or to file if every "
+                "file is of another patient",
+                path,
             )
-        return Listed(path, parts[1], label)
+        return parts[1]
