@@ -224,7 +224,11 @@ def test_images_of_a_series_are_scored_by_their_mean_as_if_they_were_one(multila
     one_each = Case(first.reset_index(drop=True), predictions, "multi-label")
     pd.testing.assert_frame_equal(multilabel.gaps("series"), one_each.gaps("image"), atol=1e-12)
     assert not np.allclose(multilabel.gaps("series")["image"], multilabel.gaps("image")["image"])
-    assert all(len(cell.scores) == 10 for cell in multilabel.cells("series")["image"].values())
+    for key, cell in one_each.cells()["latent"].items():
+        other = multilabel.cells("series")["latent"][key]
+        assert cell.scores.shape == (10, 3)
+        np.testing.assert_allclose(other.scores, cell.scores, atol=1e-12)
+        np.testing.assert_array_equal(other.labels, cell.labels)
 
 
 def test_series_whose_samples_do_not_belong_together_are_refused(study: Case) -> None:

@@ -118,13 +118,11 @@ def cells(known: Truth, predictions: pd.DataFrame) -> Cells:
     for _, part in test.groupby(["fold", "seed"]):
         rows, given = part["row"].to_numpy(), part[columns].to_numpy(np.float64)
         _, first, of_unit = np.unique(known.units[rows], return_index=True, return_inverse=True)
-        # In the order of the rows, so that nothing depends on how units are numbered.
-        place = np.argsort(np.argsort(first))[of_unit]
         sums = np.zeros((len(first), len(columns)))
-        np.add.at(sums, place, given)
-        rows = rows[np.sort(first)]
+        np.add.at(sums, of_unit, given)
+        rows = rows[first]
         truths = labels.numbers(known.labels[rows]) if known.exclusive else known.labels[rows]
-        cell = Cell(truths, known.patients[rows], sums / np.bincount(place)[:, None])
+        cell = Cell(truths, known.patients[rows], sums / np.bincount(of_unit)[:, None])
         result[int(part["fold"].iloc[0]), int(part["seed"].iloc[0])] = cell
     return result
 
