@@ -183,6 +183,18 @@ def test_a_declared_class_without_samples_and_one_with_too_few_patients_are_name
         indexed(classes=["a", "c"])
 
 
+def test_a_series_is_scored_as_one_only_if_its_samples_agree() -> None:
+    pairs = [f"u{k // 2}" for k in range(24)]
+    assert indexed(samples(unit=pairs), unit="series").index["unit"].nunique() == 12
+    with pytest.raises(StudyError, match="samples of a series have different patients; set 'unit' to image"):
+        indexed(samples(unit=[f"u{k // 3}" for k in range(24)]), unit="series")
+    table = samples(unit=pairs)
+    table.loc[3, ["label:a", "label:b"]] = -1
+    with pytest.raises(StudyError, match="different labels") as caught:
+        indexed(table, unit="series")
+    assert caught.value.detail == "f2"
+
+
 def test_the_program_writes_names_to_private_only(tmp_path: Path) -> None:
     table = samples()
     table.to_parquet(tmp_path / "inspected.parquet", index=False)

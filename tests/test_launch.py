@@ -130,7 +130,8 @@ def test_an_inventory_lists_every_file_and_is_left_alone_while_nothing_changes(t
         Path("images", name).write_text("x" * len(name))
     list_file = tmp_path / "private/mine.inventory.csv"
     inventory.refresh(Path("images"), list_file)
-    assert inventory.paths(list_file) == ["a/p/2.png", "b/1.png", "c.txt"]
+    assert list(inventory.read(list_file)) == ["a/p/2.png", "b/1.png", "c.txt"]
+    assert inventory.read(list_file)["a/p/2.png"].size == 9
     assert list_file.read_text().splitlines()[1].startswith("a/p/2.png,9,")
     later(list_file)
     stamp = list_file.stat()
@@ -145,8 +146,10 @@ def test_an_inventory_lists_every_file_and_is_left_alone_while_nothing_changes(t
 def test_a_name_that_no_table_holds_is_named(name: str) -> None:
     Path("images").mkdir()
     Path("images", name).touch()
-    with pytest.raises(StudyError, match="rename it"):
+    with pytest.raises(StudyError, match="rename it") as caught:
         inventory.scan(Path("images"))
+    assert name not in caught.value.message
+    assert caught.value.detail == repr(name)
 
 
 def test_names_that_are_no_text_links_in_circles_and_links_to_nothing() -> None:
@@ -154,7 +157,7 @@ def test_names_that_are_no_text_links_in_circles_and_links_to_nothing() -> None:
     Path("images/gone.png").symlink_to("nowhere")
     assert inventory.scan(Path("images")).splitlines()[1].startswith("gone.png,")
     Path("images/sub/up").symlink_to("..")
-    with pytest.raises(StudyError, match="images/sub/up is a link to one above it"):
+    with pytest.raises(StudyError, match="a folder is a link to one above it"):
         inventory.scan(Path("images"))
     Path("images/sub/up").unlink()
     Path(os.fsdecode(b"images/\xff.png")).touch()
@@ -168,7 +171,8 @@ def test_a_call_lists_files_and_marks_lost_shards() -> None:
     Path("images").mkdir()
     Path("images/1.png").touch()
     launch.prepare(Study(CONFIG))
-    assert inventory.paths(Path("private/mine.inventory.csv")) == ["1.png"]
+    assert list(inventory.read(Path("private/mine.inventory.csv"))) == ["1.png"]
+    assert json.loads(Path("private/mine.spec.json").read_text())["root"] == "images"
     assert json.loads(made[2][1].read_text()) == {"lost": True}
 
 

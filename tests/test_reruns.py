@@ -109,10 +109,48 @@ def test_a_new_image_is_seen_by_the_next_call(study: Path) -> None:
     place = study / "images/dim/dim-99"
     place.mkdir()
     Image.fromarray(np.full((16, 16), 40, np.uint8)).save(place / "0.png")
-    assert plan(study)["index"] == 1
+    jobs = plan(study)
+    assert (jobs["normalize"], jobs["index"]) == (2, 1)
     run(study)
     assert (study / TABLE).read_text() != before
     assert ",49," in (study / TABLE).read_text()
+
+
+def test_a_touched_image_is_decoded_again_and_costs_no_encoder(study: Path) -> None:
+    table = (study / TABLE).read_bytes()
+    os.utime(study / "images/dim/dim-01/0.png", ns=(0, 0))
+    jobs = plan(study)
+    assert jobs["normalize"] == 1
+    assert "inspect" not in jobs
+    run(study)
+    assert (study / TABLE).read_bytes() == table
+    assert plan(study) == {}
+
+
+def test_a_changed_image_costs_its_own_shard_and_what_follows(study: Path) -> None:
+    Image.fromarray(np.full((16, 16), 40, np.uint8)).save(study / "images/dim/dim-01/0.png")
+    jobs = plan(study)
+    assert (jobs["normalize"], jobs["encode"], jobs["decode"], jobs["index"]) == (1, 2, 2, 1)
+    run(study)
+    assert plan(study) == {}
+
+
+def test_changing_the_folds_indexes_and_trains_again_and_decodes_nothing(study: Path) -> None:
+    changed = copy.deepcopy(STUDY)
+    changed["datasets"]["blobs"]["folds"] = 4
+    configure(study, changed)
+    jobs = plan(study)
+    assert (jobs["index"], jobs["train"]) == (1, 4)
+    assert not {"inspect", "normalize", "encode", "decode"} & set(jobs)
+
+
+def test_changing_the_size_of_the_images_reads_no_header_again(study: Path) -> None:
+    changed = copy.deepcopy(STUDY)
+    changed["datasets"]["blobs"]["pixels"]["size"] = 32
+    configure(study, changed)
+    jobs = plan(study)
+    assert jobs["normalize"] == 2
+    assert "inspect" not in jobs
 
 
 def test_one_data_sets_table_can_be_made_alone(study: Path) -> None:

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 PLAIN = ("normalize", "evaluate", "tabulate", "collect", "illustrate")
 FAMILIES: dict[str, families.Kind] = {
     "synthesize": "benchmarks",
+    "inspect": "datasets",
     "index": "datasets",
     "encode": "autoencoders",
     "decode": "autoencoders",
@@ -46,7 +47,7 @@ folder, cases, shipped = json.loads(sys.argv[1])
 
 def exercise(stage, module):
     """Do a little of what the stage does, for the sake of what is imported late."""
-    if stage in ("pipeline.normalize", "pipeline.index"):
+    if stage in ("pipeline.normalize", "pipeline.inspect"):
         sys.modules["pipeline.pixels"].inspect(Path(folder) / "1.png", sys.modules["pipeline.pixels"].PixelSpec(size=8))
     if module is None:
         return
@@ -59,7 +60,8 @@ def exercise(stage, module):
             spec(**entry).load(1)
     if stage == "pipeline.train":
         heads, folds = sys.modules["pipeline.heads"], sys.modules["pipeline.folds"]
-        space = heads.Space(np.random.default_rng(0).random((12, 1, 8, 8), np.float32), np.arange(12) % 2, 2, 4)
+        labels = np.eye(2, dtype=np.int8)[np.arange(12) % 2]
+        space = heads.Space(np.random.default_rng(0).random((12, 1, 8, 8), np.float32), labels, True, 4)
         small = {"model": "resnet10t", "epochs": 1} if family == "timm-resnet" else {}
         spec(family=family, **small).fit(space, folds.Split(0, *np.arange(12).reshape(3, 4)), 0)
     if stage == "pipeline.fit":
@@ -117,7 +119,7 @@ def test_everything_that_a_stage_loads_is_declared(
     assert found <= set(files(*case))
 
 
-@pytest.mark.parametrize("stage", ["encode", "train", "index"])
+@pytest.mark.parametrize("stage", ["encode", "train", "inspect"])
 def test_another_family_is_not_declared(stage: str) -> None:
     kind = FAMILIES[stage]
     for family in families.names(kind):
@@ -127,7 +129,9 @@ def test_another_family_is_not_declared(stage: str) -> None:
 
 
 def test_every_stage_with_a_command_line_is_tested_here() -> None:
-    stages = {path.stem for path in (SOURCE / "pipeline").glob("*.py") if "__main__" in path.read_text()}
+    stages = {
+        path.stem for path in (SOURCE / "pipeline").glob("*.py") if 'if __name__ == "__main__"' in path.read_text()
+    }
     assert stages == {case[0].split(".")[1] for case in CASES}
 
 

@@ -30,7 +30,7 @@ def gap(path: Path, offset: float = 0.0) -> Path:
     for number, quantity in enumerate(QUANTITIES):
         for place, bound in enumerate(("", "_low", "_high")):
             table[f"{quantity}{bound}"] = offset + number + place / 10 + np.arange(3) / 1000 + 1e-9
-    table["folds"], table["seeds"], table["patients"], table["samples"] = 4, 1, 30, 60
+    table["folds"], table["seeds"], table["patients"], table["units"], table["samples"] = 4, 1, 30, 55, 60
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False)
     return path
@@ -57,7 +57,7 @@ def test_a_data_set_without_labels_has_its_fidelity_and_empty_scores(tmp_path: P
     made = pd.read_csv(tmp_path / "t.csv")
     assert list(made) == COLUMNS
     assert list(made["autoencoder"]) == ["x", "y"]
-    empty = ["head", "metric", *COLUMNS[6:24], "folds", "seeds", "patients", "samples"]
+    empty = ["head", "metric", *COLUMNS[6:24], "folds", "seeds", "patients", "units", "samples"]
     assert made[empty].isna().all(axis=None)
     assert made[["psnr", "ssim", "latent_shape", "compression_ratio", "stored_bytes"]].notna().all(axis=None)
 
@@ -77,7 +77,7 @@ def test_a_count_is_written_as_a_whole_number_and_a_perfect_ratio_as_infinite(tm
         tabulate([rows(plan("x"), {**FIDELITY, "psnr": np.inf}, {"k": gap(tmp_path / "a.csv")})]), tmp_path / "t.csv"
     )
     line = (tmp_path / "t.csv").read_text().splitlines()[1]
-    assert line.endswith(",4,1,30,60,inf,0.900000,4x2x2,16.000000,99")
+    assert line.endswith(",4,1,30,55,60,inf,0.900000,4x2x2,16.000000,99")
     assert np.isinf(pd.read_csv(tmp_path / "t.csv")["psnr"]).all()
 
 
@@ -92,7 +92,9 @@ def stores(tmp_path: Path) -> dict[str, Any]:
         manifests.append(tmp_path / f"{shard}.json")
         manifest.write(manifests[-1])
         quality.append(tmp_path / f"{shard}.parquet")
-        pd.DataFrame({"row": [0, 1], "mse": [0.01, 0.001], "ssim": [0.5, 0.7 + shard / 10]}).to_parquet(quality[-1])
+        pd.DataFrame(
+            {"row": [2 * shard, 2 * shard + 1], "mse": [0.01, 0.001], "ssim": [0.5, 0.7 + shard / 10]}
+        ).to_parquet(quality[-1])
     return {
         "images": tmp_path / "images.zarr",
         "latents": tmp_path / "latents.zarr",
@@ -101,8 +103,10 @@ def stores(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_fidelity_is_over_all_images_of_all_shards(stores: dict[str, Any]) -> None:
-    made = fidelity(**stores)
+def test_fidelity_is_over_the_usable_images_of_all_shards(stores: dict[str, Any]) -> None:
+    usable = pd.Series([True, True, False, True])
+    assert fidelity(**stores, usable=usable)["ssim"] == pytest.approx((0.5 + 0.7 + 0.8) / 3)
+    made = fidelity(**stores, usable=pd.Series([True] * 4))
     assert made["psnr"] == pytest.approx(25)
     assert made["ssim"] == pytest.approx((0.5 + 0.7 + 0.5 + 0.8) / 4)
     assert made["latent_shape"] == "4x2x2"
@@ -120,7 +124,16 @@ def test_the_program_tabulates_a_plan(stores: dict[str, Any], tmp_path: Path) ->
         for name in "xy"
     ]
     command = [sys.executable, "-m", "pipeline.tabulate", "--dataset", "d", "--protocol", "matched", "--images"]
-    command += [str(stores["images"]), "--plan", json.dumps(entries), "--table", str(tmp_path / "t.csv")]
+    pd.DataFrame({"usable": [True] * 4}).to_parquet(tmp_path / "index.parquet")
+    command += [
+        str(stores["images"]),
+        "--index",
+        str(tmp_path / "index.parquet"),
+        "--plan",
+        json.dumps(entries),
+        "--table",
+        str(tmp_path / "t.csv"),
+    ]
     subprocess.run(command, check=True)
     made = pd.read_csv(tmp_path / "t.csv")
     assert list(made["autoencoder"]) == ["x"] * 3 + ["y"] * 3

@@ -75,6 +75,7 @@ def index(
         summary["contradictions"] = _contradictions(table, pixels["pixels"])
         table, used = _with_folds(table, spec, mapping["path"])
         folds.check(table, spec.classes)
+        _check_series(table, spec, mapping["path"])
         summary |= used
     return Indexed(table, rejected, summary)
 
@@ -123,6 +124,19 @@ def _with_folds(table: pd.DataFrame, spec: DatasetSpec, paths: pd.Series) -> tup
         kept = ~unused
         fold[kept] = folds.assign(given[kept], patients[kept], spec.classes, spec.folds, spec.fold_seed)
     return table.assign(fold=np.where(unused, folds.UNUSED, fold)), summary
+
+
+def _check_series(table: pd.DataFrame, spec: DatasetSpec, paths: pd.Series) -> None:
+    """Stop before anything is trained where the samples of a series cannot be scored as one."""
+    if spec.unit != "series":
+        return
+    kinds = {"patient": "patients", **dict.fromkeys(labels.columns(spec.classes), "labels")}
+    for column, kind in kinds.items():
+        mixed = folds.across(table[column], table["unit"]) & table["usable"]
+        if mixed.any():
+            raise StudyError(
+                f"the samples of a series have different {kind}; set 'unit' to image", paths[mixed.idxmax()]
+            )
 
 
 def _require_one_side(table: pd.DataFrame, column: str, spec: DatasetSpec, paths: pd.Series) -> None:

@@ -23,7 +23,7 @@ def scan(root: Path) -> str:
     try:
         found = list(_walk(root, "", frozenset()))
     except OSError as error:
-        raise StudyError(f"the folder {error.filename} cannot be listed: {error.strerror}") from None
+        raise StudyError(f"a folder below {root} cannot be listed: {error.strerror}", str(error.filename)) from None
     lines = sorted(f"{_plain(path)},{status.st_size},{status.st_mtime_ns}" for path, status in found)
     return "\n".join([HEADER, *lines]) + "\n"
 
@@ -32,7 +32,7 @@ def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Itera
     status = folder.stat()
     here = status.st_dev, status.st_ino
     if here in above:
-        raise StudyError(f"the folder {folder} is a link to one above it")
+        raise StudyError("a folder is a link to one above it", str(folder))
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
@@ -46,9 +46,9 @@ def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Itera
 
 def _plain(path: str) -> str:
     if any(character in path for character in ',"\n\r'):
-        raise StudyError(f"the file name {path!r} holds a comma, a quote or a line break; rename it")
+        raise StudyError("a file's name holds a comma, a quote or a line break; rename it", repr(path))
     if any("\ud800" <= character <= "\udfff" for character in path):
-        raise StudyError(f"the file name {path!r} is not UTF-8; rename it")
+        raise StudyError("a file's name is not UTF-8; rename it", repr(path))
     return path
 
 

@@ -16,10 +16,10 @@ QUANTITIES = ("image", "reconstruction", "latent", "information_loss", "learnabi
 COLUMNS = [
     *("dataset", "autoencoder", "family", "head", "protocol", "metric"),
     *(f"{quantity}{bound}" for quantity in QUANTITIES for bound in ("", "_low", "_high")),
-    *("folds", "seeds", "patients", "samples"),
+    *("folds", "seeds", "patients", "units", "samples"),
     *("psnr", "ssim", "latent_shape", "compression_ratio", "stored_bytes"),
 ]
-COUNTS = dict.fromkeys(("folds", "seeds", "patients", "samples", "stored_bytes"), "Int64")
+COUNTS = dict.fromkeys(("folds", "seeds", "patients", "units", "samples", "stored_bytes"), "Int64")
 
 
 def fidelity(

@@ -16,7 +16,7 @@ HEADLINE_METRIC = "balanced_accuracy"
 
 ENDS = ("", "_low", "_high")
 INTERVALS = ("image", "reconstruction", "latent", "information_loss", "learnability_gap", "total")
-NUMBERS = ("folds", "seeds", "patients", "samples", "psnr", "ssim", "compression_ratio", "stored_bytes")
+NUMBERS = ("folds", "seeds", "patients", "units", "samples", "psnr", "ssim", "compression_ratio", "stored_bytes")
 TEXTS = ("dataset", "autoencoder", "family", "head", "protocol", "metric", "latent_shape")
 
 
@@ -55,6 +55,7 @@ class Row:
     folds: float
     seeds: float
     patients: float
+    units: float
     samples: float
     psnr: float
     ssim: float

@@ -76,7 +76,7 @@ def _ranked(row: Row) -> list[Cell]:
 def scores(results: Results, head: str, metric: str) -> str:
     """Return every row of one head and metric, grouped by dataset."""
     headers = ["autoencoder", "image", "reconstruction", "latent", "information loss", "learnability gap", "total"]
-    headers += ["folds &times; seeds", "patients", "samples"]
+    headers += ["folds &times; seeds", "patients", "scored", "samples"]
     groups = []
     for dataset in results.datasets:
         if rows := results.ranked(head, metric, dataset):
@@ -91,7 +91,7 @@ def _scored(row: Row) -> list[Cell]:
     spaces = [_score(value) for value in (row.image, row.reconstruction, row.latent)]
     changes = [_change(value) for value in (row.information_loss, row.learnability_gap, row.total)]
     runs = (f"{text.number(row.folds)} {text.TIMES} {text.number(row.seeds)}", _number(row.folds * row.seeds)[1])
-    counts = [runs, _number(row.patients), _number(row.samples)]
+    counts = [runs, _number(row.patients), _number(row.units), _number(row.samples)]
     return [_text(row.autoencoder), *spaces, *changes, *counts]
 
 

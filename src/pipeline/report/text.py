@@ -30,7 +30,8 @@ def interval(value: Interval, digits: int = 2) -> str:
 
 def metric_name(metric: str) -> str:
     """Return a metric as it stands in a sentence."""
-    return {"mcc": "MCC", "auroc": "AUROC"}.get(metric, metric.replace("_", " "))
+    names = {"mcc": "MCC", "auroc": "AUROC", "f1": "F1"}
+    return names.get(metric, metric.replace("_", " "))
 
 
 def listing(names: list[str]) -> str:
