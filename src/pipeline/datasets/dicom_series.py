@@ -100,6 +100,7 @@ class Spec(ColumnSpec):
         others = {column} | {name for name in (self.patient_column, self.split_column) if name is not None}
         labels: list[Stated] = self.labels_of(table, others | set(TAGS.values()))
         nothing = [None] * len(table)
+        require_mentioned(labels, self.classes)
         patients = table.identifiers(self.patient_column) if self.patient_column else nothing
         official: list[Part] | list[None] = (
             parts(table, self.split_column) if self.split_column else [None] * len(table)
@@ -148,11 +149,8 @@ class Spec(ColumnSpec):
         return replace(item, entry=entry)
 
     def _labelled(self, kept: list[Found]) -> list[Found]:
-        """Apply the rules for unlabelled samples and for classes; drop what is left out on purpose."""
+        """Apply the rule for unlabelled samples; drop what is left out on purpose."""
         if not self.classes:
             return kept
-        entries = self.labelled([item.entry for item in kept])
-        if entries:
-            require_mentioned([entry.labels for entry in entries], self.classes)
-        wanted = {entry.path for entry in checked(entries, self)}
+        wanted = {entry.path for entry in checked(self.labelled([item.entry for item in kept]), self)}
         return [item for item in kept if item.entry.path in wanted]

@@ -14,8 +14,8 @@ PARALLEL = 1e-3
 """How far a direction cosine may be from that of the series' first slice."""
 TILT = 1.0
 """Degrees between the slices' normal and the line through their positions, above which the gantry counts as tilted."""
-SPACING = (0.1, 0.05)
-"""Increments may differ from their median by 0.1 mm (positions are often rounded so) or by 5 %, whatever is more."""
+SPACING = (0.1 + 1e-6, 0.05)
+"""Increments may differ from their mean by 0.1 mm (positions are often rounded so) or by 5 %, whatever is more."""
 SAME = 1e-3
 """Millimetres below which two slices are at one position."""
 
@@ -78,8 +78,8 @@ def _require_stack(positions: Vectors, along: Vectors, normal: Vectors, geometry
     increments = np.diff(along)
     if increments.min() < SAME:
         raise Refused("two slices of the series are at one position")
-    median = float(np.median(increments))
-    if geometry.spacing == "equal" and np.abs(increments - median).max() > max(SPACING[0], SPACING[1] * median):
+    mean = float(increments.mean())
+    if geometry.spacing == "equal" and np.abs(increments - mean).max() > max(SPACING[0], SPACING[1] * mean):
         raise Refused("the slices of the series are not equally spaced: some are missing, or there are several stacks")
     way = positions[-1] - positions[0]
     angle = np.degrees(np.arccos(np.clip(way @ normal / np.linalg.norm(way), -1, 1)))
