@@ -23,6 +23,9 @@ class Colour:
         """Write H x W x 3 stored values to 3 x H x W."""
         np.divide(stored.transpose(2, 0, 1), self.highest, out=out, dtype=np.float32)
 
+    def require_defined(self) -> None:
+        """Samples that are colours already need nothing more, and a palette was read when it was made."""
+
     def examine(self, stored: NDArray[Any], frame: int) -> None:
         """Colour has no units to examine."""
 

@@ -32,6 +32,7 @@ def inspect(path: Path, spec: PixelSpec) -> Inspection:
     with opened(path) as file, quiet(), refusing("the DICOM header cannot be read"):
         dataset, header = file.dataset, read_header(file.dataset, spec)
         require_readable(file, header)
+        _converter(file, header, spec).require_defined()
         return Inspection(
             header.frames,
             header.rows,

@@ -44,6 +44,11 @@ class Monochrome:
             # otherwise, is what lets numpy write without a copy.
             np.take(table, stored, out=channel, mode="wrap")
 
+    def require_defined(self) -> None:
+        """Refuse, without a pixel, a first frame whose units or window the header does not define."""
+        ends = np.array([self.header.lowest, self.header.highest], dtype=np.float64)
+        self._transform(ends, *(self._functional_group(0, name) for name in GROUPS))
+
     def examine(self, stored: NDArray[Any], frame: int) -> None:
         """Count the frame's values towards the question whether they are Hounsfield units."""
         rescale = self._modality(self._functional_group(frame, GROUPS[0]))

@@ -81,6 +81,7 @@ class _Volume:
         slope: What a stored value is multiplied by.
         intercept: What is added then.
         affine: Indices to millimetres towards the patient's right, front and head.
+        compressed: Whether the file is one of gzip.
     """
 
     stored: tuple[int, int, int]
@@ -89,6 +90,7 @@ class _Volume:
     slope: float
     intercept: float
     affine: NDArray[np.float64]
+    compressed: bool
 
     @property
     def nbytes(self) -> int:
@@ -103,7 +105,7 @@ class _Volume:
 
     def slices(self, path: Path) -> NDArray[Any]:
         """Return slices x rows x columns of stored values: of an uncompressed file a view, read where it is touched."""
-        if path.open("rb").read(2) != GZIP:
+        if not self.compressed:
             flat: NDArray[Any] = np.memmap(path, self.kind, "r", self.offset, (math.prod(self.stored),))
         else:
             flat = np.frombuffer(_inflated(path, self.offset, self.nbytes), self.kind)
@@ -133,13 +135,13 @@ def _volume(path: Path, spec: PixelSpec) -> _Volume:
         pair = start[344:348] == b"ni1\0" or start[4:7] == b"ni2"
         require(not pair, "NIfTI as a pair of files is not supported")
         header = NIB.Nifti2Header(start[:540]) if start[4:7] == b"n+2" else NIB.Nifti1Header(start[:348])
-        volume = _checked(header, spec)
+        volume = _checked(header, spec, compressed)
     size = path.stat().st_size
     require(compressed or size >= volume.offset + volume.nbytes, "the NIfTI file is truncated")
     return volume
 
 
-def _checked(header: Any, spec: PixelSpec) -> _Volume:  # noqa: ANN401 - a header of either version
+def _checked(header: Any, spec: PixelSpec, compressed: bool) -> _Volume:  # noqa: ANN401 - a header of either version
     shape = [int(length) for length in header.get_data_shape()]
     while len(shape) > 3 and shape[-1] == 1:
         shape.pop()
@@ -149,14 +151,18 @@ def _checked(header: Any, spec: PixelSpec) -> _Volume:  # noqa: ANN401 - a heade
     require(kind.kind in "iuf" and kind.itemsize <= 8, f"voxels of the type {kind.name} are not supported")
     require_shown(kind, spec, "NIfTI")
     require_size(shape[0], shape[1], shape[2], 3 if spec.channels == "rgb" else 1, kind.itemsize)
-    slope, intercept = header.get_slope_inter()
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0:  # The standard's way to say that there is none.
+        slope, intercept = 1.0, 0.0
+    require(math.isfinite(slope) and math.isfinite(intercept), "the slope or intercept is not finite")
     volume = _Volume(
         (shape[0], shape[1], shape[2]),
         kind,
         int(header.get_data_offset()),
-        1.0 if slope is None else float(slope),
-        0.0 if slope is None else float(intercept),
+        slope,
+        intercept,
         _affine(header),
+        compressed,
     )
     require(0 <= volume.offset <= LIMIT, "the voxels start nowhere in the file")
     return volume

@@ -5,10 +5,11 @@ pages of floating point must be.
 """
 
 import math
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,8 @@ COMPRESSIONS = (
 GREY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK)
 ALPHA = (1, 2)
 ORIENTATION = 274
+PAGES = 2**16
+"""More than these are a circle."""
 
 
 def recognises(start: bytes) -> bool:
@@ -74,13 +77,29 @@ def _opened(path: Path, spec: PixelSpec) -> Iterator[list[TiffPage]]:
     with path.open("rb") as file, quiet(), refusing("the TIFF file cannot be decoded"), TiffFile(file) as tiff:
         tiff.pages.useframes = False
         pages = [page.aspage() for page in tiff.pages]
-        require(bool(pages), "the TIFF file has no pages")
+        require(len(pages) == _number_of_pages(file) > 0, "the TIFF file is truncated")
         for page in pages:
             _require_readable(page, spec, path.stat().st_size)
         require(len({_layout(page) for page in pages}) == 1, "the pages of the TIFF file differ in size or kind")
         require_size(pages[0].imagelength, pages[0].imagewidth, len(pages), 3, _kind(pages[0]).itemsize)
         _require_every_page(tiff, pages)
         yield pages
+
+
+def _number_of_pages(file: BinaryIO) -> int:
+    """Follow the chain of pages to its end; tifffile takes a link that leads out of the file for the end."""
+    file.seek(0)
+    start = file.read(16)
+    order, big = "<" if start[:2] == b"II" else ">", start[2:4] in (b"+\0", b"\0+")
+    link, number = struct.Struct(order + ("Q" if big else "L")), struct.Struct(order + ("Q" if big else "H"))
+    (offset,), pages = link.unpack_from(start, 8 if big else 4), 0
+    while offset and pages <= PAGES:
+        file.seek(offset)
+        (tags,) = number.unpack(file.read(number.size))
+        file.seek(tags * (20 if big else 12), 1)
+        (offset,) = link.unpack(file.read(link.size))
+        pages += 1
+    return pages
 
 
 def _layout(page: TiffPage) -> tuple[Any, ...]:
