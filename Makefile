@@ -5,13 +5,21 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src
 
-.PHONY: gap-table test lint format lock clean-environment
+.PHONY: gap-table test fuzz bench lint format lock clean-environment
 
 gap-table: .venv/installed
 	snakemake --cores $(CORES) results/gap_table.csv results/gap_table.html
 
 test: lint
 	python -m pytest tests --numprocesses 2 --dist loadfile
+
+# A hundred thousand damaged files; `make test` takes the first ten thousand of them.
+fuzz: .venv/installed
+	PYTHONPATH="$(PYTHONPATH):$(CURDIR)" python -m tests.fuzz --count 100000 --workers $(CORES)
+
+# The ratios to which reading is held, side by side with what they are of.
+bench: .venv/installed
+	PYTHONPATH="$(PYTHONPATH):$(CURDIR)" OMP_NUM_THREADS=1 python -m bench
 
 lint: .venv/installed
 	ruff check .

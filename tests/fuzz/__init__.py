@@ -1,0 +1,1 @@
+"""Real and generated files, damaged at random, and what becomes of each."""
