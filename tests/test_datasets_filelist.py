@@ -64,6 +64,22 @@ def test_a_column_for_each_class_is_read_with_what_is_missing(table: Write) -> N
     ]
 
 
+def test_the_first_label_is_the_first_in_the_alphabet_as_in_the_publications_code(table: Write) -> None:
+    text = "path,id,b,a\nx.png,1,1,1\ny.png,2,1,0\n"
+    assert [list(entry.labels) for entry in table(text, task="first-label").listed(FILES)] == [["a", "b"]] * 2
+    assert [list(entry.labels) for entry in table(text, task="multi-label").listed(FILES)] == [["b", "a"]] * 2
+
+
+def test_images_that_no_table_lists_are_counted(table: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    table("path,id,label\nx.png,1,a\ny.png,2,b\n").listed([*FILES, "z.png", "README", "labels.csv"])
+    assert capsys.readouterr().err == "1 images below the root are in no table, or are left out by the configuration\n"
+
+
+def test_a_table_may_be_separated_by_tabs(tmp_path: Path) -> None:
+    (tmp_path / "l.tab").write_text('path\tid\tlabel\n"x.png"\t1\ta\ny.png\t2\tb\n')
+    assert len(spec(labels=str(tmp_path / "l.tab")).listed(FILES)) == 2
+
+
 @pytest.mark.parametrize(
     ("spelling", "part"),
     [

@@ -138,6 +138,9 @@ class TestMimic:
     def test_without_labels_every_image_is_listed(self) -> None:
         entry = {"family": "mimic-cxr", "root": radiography.cxr_lt(RAW)["root"], "pixels": {"size": 8}}
         assert {entry.patient for entry in listed(entry)} == {f"1{n:07d}" for n in range(24)}
+        (RAW / "mimic-cxr-jpg" / "elsewhere.jpg").touch()
+        with pytest.raises(StudyError, match=r"1 images below .* do not lie in a folder p<subject>/s<study>"):
+            listed(entry)
 
     @pytest.mark.parametrize(
         ("keys", "reason"),
@@ -164,7 +167,7 @@ class TestNih:
         assert found["00000002_001.png"] == {"No Finding": False, "Effusion": False, "Mass": True}
         assert found["00000003_000.png"] == {"No Finding": True, "Effusion": False, "Mass": False}
         first = {entry.path.rsplit("/", 1)[-1]: entry.labels for entry in listed(radiography.nih_cxr14(RAW))}
-        assert list(first["00000002_001.png"]) == ["Mass", "Nodule"], "in the order of the table"
+        assert list(first["00000002_001.png"]) == ["Mass", "Nodule"]
 
     def test_a_class_that_is_no_finding_is_named(self) -> None:
         with pytest.raises(StudyError, match=r"the class 'Masses' .* no such finding; it has Effusion, Mass, No Find"):
@@ -250,6 +253,10 @@ class TestCardium:
         with pytest.raises(StudyError, match="2 images are in no official fold's test part, and 0 in several"):
             listed(entry)
         photographs.cardium_undivided(RAW)
+        (RAW / "CARDIUM_dataset" / "figure.png").touch()
+        with pytest.raises(StudyError, match=r"has 1 images that are not in CHD/<patient> or Non_CHD/<patient>"):
+            listed({**entry, "root": "raw/CARDIUM_dataset"})
+        (RAW / "CARDIUM_dataset" / "figure.png").unlink()
         with pytest.raises(StudyError, match="both the official folds and the undivided data set"):
             listed({**entry, "root": "raw"})
 

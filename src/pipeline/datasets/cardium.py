@@ -5,9 +5,10 @@ from typing import Literal, NamedTuple, Self
 
 from pydantic import model_validator
 
-from pipeline.datasets import Listed, Part, is_image_name
+from pipeline.datasets import Listed, Part
 from pipeline.datasets.reading.rules import TableSpec, parts
 from pipeline.datasets.reading.tables import listing, read_table
+from pipeline.datasets.reading.trees import has_image_ending
 from pipeline.errors import StudyError
 
 CLASSES = ("CHD", "Non_CHD")
@@ -47,7 +48,13 @@ class Spec(TableSpec):
         """Take the class and the patient from the folders of each image."""
         if self.labels is not None:
             return self.finished(self._of_table(self.labels), files)
-        places = [_place(match) for path in files if is_image_name(path) and (match := PATH.search(path))]
+        strays = [path for path in files if has_image_ending(path) and not PATH.search(path)]
+        if strays:
+            raise StudyError(
+                f"{self.root} has {len(strays)} images that are not in CHD/<patient> or Non_CHD/<patient>",
+                listing(strays),
+            )
+        places = [_place(match) for path in files if has_image_ending(path) and (match := PATH.search(path))]
         folded = [place for place in places if place.fold is not None]
         if folded and len(folded) < len(places):
             raise StudyError(

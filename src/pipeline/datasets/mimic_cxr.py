@@ -14,7 +14,7 @@ from pipeline.datasets import Listed, Part
 from pipeline.datasets.reading.findings import Stated
 from pipeline.datasets.reading.rules import TableSpec, note, parts
 from pipeline.datasets.reading.tables import Table, listing, read_table
-from pipeline.datasets.reading.trees import Tree, stem
+from pipeline.datasets.reading.trees import Tree, has_image_ending, stem
 from pipeline.errors import StudyError
 
 PLACE = re.compile(r"p(\d{8})/s(\d{8})")
@@ -103,8 +103,16 @@ class Spec(TableSpec):
         path = self.split_table or self.metadata
         if path is not None:
             return _rows(read_table(path), tree)
-        places = ((name, _place(tree.named(name) or "")) for name in tree.stems)
-        return [(name, place[1], place[2]) for name, place in places if place is not None]
+        named = {name: tree.named(name) or "" for name in tree.stems}
+        places = {name: _place(path) for name, path in named.items()}
+        strays = [path for name, path in named.items() if places[name] is None and has_image_ending(path)]
+        if strays:
+            raise StudyError(
+                f"{len(strays)} images below {self.root} do not lie in a folder p<subject>/s<study>, and without "
+                "'split_table' or 'metadata' nothing says whose they are",
+                listing(strays),
+            )
+        return [(name, place[1], place[2]) for name, place in places.items() if place is not None]
 
     def _official(self) -> dict[str, Part] | None:
         if self.split_table is None:

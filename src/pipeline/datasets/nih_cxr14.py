@@ -68,7 +68,7 @@ class Spec(TableSpec):
             return {}
         if self.task == "multi-label":
             return {name: name in found for name in [*self.classes, *self.leave_out]}
-        return dict.fromkeys(found, True)
+        return dict.fromkeys(sorted(found), True)
 
     def _parts(self, names: list[str]) -> dict[str, Part]:
         if self.train_list is None or self.test_list is None:

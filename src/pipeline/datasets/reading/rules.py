@@ -8,6 +8,7 @@ from typing import Literal
 from pipeline.datasets import DatasetSpec, Listed, Part, checked
 from pipeline.datasets.reading.findings import Stated, Uncertain, stated
 from pipeline.datasets.reading.tables import Table, listing
+from pipeline.datasets.reading.trees import has_image_ending
 from pipeline.errors import StudyError
 
 NAMELESS = re.compile(r"Unnamed: \d+(_level_\d+)?")
@@ -40,7 +41,10 @@ class TableSpec(DatasetSpec):
         if self.classes:
             entries = self.labelled(entries)
             require_mentioned([entry.labels for entry in entries], self.classes)
+        listed = {entry.path for entry in entries}
         require_found([entry.path for entry in entries], files, self.root, self.partial)
+        if others := sum(has_image_ending(path) and path not in listed for path in files):
+            note(f"{others} images below the root are in no table, or are left out by the configuration")
         return checked(sorted(entries, key=lambda entry: entry.path), self)
 
     def labelled(self, entries: list[Listed]) -> list[Listed]:
@@ -79,7 +83,8 @@ class TableSpec(DatasetSpec):
                 f"{', '.join(map(repr, unknown))}; declare them in 'classes' or pass them over with 'ignore_columns'"
             )
         names = [c for c in table.columns if c in declared or (c in unknown and self.task != "multi-label")]
-        return stated(table, names, self.uncertain)
+        # The first label is the first in alphabetical order: the publication's code sorts the columns.
+        return stated(table, sorted(names) if self.task == "first-label" else names, self.uncertain)
 
 
 def note(text: str) -> None:

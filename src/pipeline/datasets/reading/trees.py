@@ -19,6 +19,11 @@ def stem(path: str) -> str:
     return name if found is None else name[: found.start()]
 
 
+def has_image_ending(path: str) -> bool:
+    """Tell whether a file's ending is that of an image; unlike `is_image_name`, none at all does not count."""
+    return ENDING.search(path) is not None
+
+
 class Tree:
     """The image files below a root."""
 
