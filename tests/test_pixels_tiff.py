@@ -141,6 +141,18 @@ def test_pages_of_different_sizes_are_refused(tmp_path: Path) -> None:
     assert "differ" in early_reason(tmp_path / "x.tif")
 
 
+def test_pages_in_a_circle_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, noise((2, 8, 8)), photometric="minisblack", metadata=None)
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        first, second = (page.offset for page in file.pages)
+        end = second + 2 + 12 * len(file.pages[1].tags)
+    content[end : end + 4] = first.to_bytes(4, "little")
+    path.write_bytes(content)
+    assert "circle" in early_reason(path)
+
+
 def test_a_bomb_is_refused_before_it_is_inflated(tmp_path: Path) -> None:
     path = tmp_path / "x.tif"
     tifffile.imwrite(path, np.zeros((64, 64), np.uint8), compression="deflate", metadata=None)

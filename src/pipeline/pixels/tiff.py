@@ -44,8 +44,8 @@ COMPRESSIONS = (
 GREY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK)
 ALPHA = (1, 2)
 ORIENTATION = 274
-PAGES = 2**16
-"""More than these are a circle."""
+TYPE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+"""Bytes of a value of each of TIFF's and BigTIFF's types; of the others it is one."""
 
 
 def recognises(start: bytes) -> bool:
@@ -74,10 +74,13 @@ def read(path: Path, spec: PixelSpec, frames: Sequence[int] | None) -> Decoded:
 @contextmanager
 def _opened(path: Path, spec: PixelSpec) -> Iterator[list[TiffPage]]:
     """Open a file and return its pages, which are alike and promise by their tags that they can be read."""
-    with path.open("rb") as file, quiet(), refusing("the TIFF file cannot be decoded"), TiffFile(file) as tiff:
+    with path.open("rb") as file, quiet(), refusing("the TIFF file cannot be decoded"):
+        count = _number_of_pages(file)
+        file.seek(0)
+        tiff = TiffFile(file)
         tiff.pages.useframes = False
         pages = [page.aspage() for page in tiff.pages]
-        require(len(pages) == _number_of_pages(file) > 0, "the TIFF file is truncated")
+        require(len(pages) == count > 0, "the TIFF file is truncated")
         for page in pages:
             _require_readable(page, spec, path.stat().st_size)
         require(len({_layout(page) for page in pages}) == 1, "the pages of the TIFF file differ in size or kind")
@@ -87,19 +90,29 @@ def _opened(path: Path, spec: PixelSpec) -> Iterator[list[TiffPage]]:
 
 
 def _number_of_pages(file: BinaryIO) -> int:
-    """Follow the chain of pages to its end; tifffile takes a link that leads out of the file for the end."""
+    """Follow the chain of pages to its end, and refuse tags that are larger than the file.
+
+    tifffile takes a link that leads out of the file for the end, runs in circles if the chain does, and allocates what
+    a tag asks for.
+    """
+    size = file.seek(0, 2)
     file.seek(0)
     start = file.read(16)
     order, big = "<" if start[:2] == b"II" else ">", start[2:4] in (b"+\0", b"\0+")
     link, number = struct.Struct(order + ("Q" if big else "L")), struct.Struct(order + ("Q" if big else "H"))
-    (offset,), pages = link.unpack_from(start, 8 if big else 4), 0
-    while offset and pages <= PAGES:
+    tag = struct.Struct(order + ("HHQ8x" if big else "HHL4x"))
+    (offset,) = link.unpack_from(start, 8 if big else 4)
+    seen: set[int] = set()
+    while offset:
+        require(offset not in seen, "the TIFF file's pages run in a circle")
+        seen.add(offset)
         file.seek(offset)
         (tags,) = number.unpack(file.read(number.size))
-        file.seek(tags * (20 if big else 12), 1)
+        require(tags * tag.size <= size, "the TIFF file is truncated")
+        for _, kind, count in tag.iter_unpack(file.read(tags * tag.size)):
+            require(count * TYPE_BYTES.get(kind, 1) <= size, "a tag of the TIFF file is larger than the file")
         (offset,) = link.unpack(file.read(link.size))
-        pages += 1
-    return pages
+    return len(seen)
 
 
 def _layout(page: TiffPage) -> tuple[Any, ...]:
@@ -108,6 +121,8 @@ def _layout(page: TiffPage) -> tuple[Any, ...]:
 
 def _require_readable(page: TiffPage, spec: PixelSpec, file_size: int) -> None:
     kind = _kind(page)
+    numbers = (page.imagelength, page.imagewidth, page.samplesperpixel, page.bitspersample)
+    require(all(isinstance(number, int) for number in numbers), "a tag of the TIFF file is not one whole number")
     require_size(page.imagelength, page.imagewidth, 1, max(3, page.samplesperpixel), kind.itemsize)
     require(page.compression in COMPRESSIONS, "the TIFF file's compression is not supported")
     require(not (page.is_reduced or page.is_mask), "the TIFF file has masks or reduced copies among its pages")
