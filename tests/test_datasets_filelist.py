@@ -139,6 +139,13 @@ def test_uncertain_findings_need_a_meaning(table: Write, meaning: str, labels: d
     assert first.labels == {**labels, "b": True}
 
 
+def test_an_empty_cell_is_missing_unless_it_is_said_to_be_negative(table: Write) -> None:
+    text = "path,id,a,b\nx.png,1,,1\ny.png,2,1,0\n"
+    assert table(text, task="multi-label").listed(FILES)[0].labels == {"b": True}
+    negative = table(text, task="multi-label", unmentioned="negative").listed(FILES)
+    assert negative[0].labels == {"a": False, "b": True}
+
+
 def test_images_without_a_label_need_a_decision(table: Write) -> None:
     text = "path,id,a,b\nx.png,1,,\ny.png,2,1,0\n"
     with pytest.raises(StudyError, match="1 of 2 images have no label; set 'unlabelled' to keep or drop") as raised:

@@ -115,8 +115,7 @@ class DatasetSpec(Spec):
 
 def checked(entries: Iterable[Listed], spec: DatasetSpec) -> list[Listed]:
     """Refuse paths that leave the root; drop what is left out on purpose."""
-    left_out = set(spec.leave_out)
-    kept = [entry for entry in entries if not any(has and name in left_out for name, has in entry.labels.items())]
+    kept = [entry for entry in entries if not any(entry.labels.get(name) for name in spec.leave_out)]
     for entry in kept:
         if not is_inside(entry.path):
             raise StudyError("a label file names a path outside the data set's folder", f"{spec.root}: {entry.path!r}")

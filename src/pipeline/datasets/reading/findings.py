@@ -7,14 +7,17 @@ from pipeline.datasets.reading.tables import Table
 from pipeline.errors import StudyError
 
 Uncertain = Literal["missing", "positive", "negative"]
+Unmentioned = Literal["missing", "negative"]
 Stated = Mapping[str, bool]
 
-CELLS: dict[str, bool | None] = {"1": True, "1.0": True, "0": False, "0.0": False, "": None}
+CELLS: dict[str, bool | None] = {"1": True, "1.0": True, "0": False, "0.0": False}
 UNCERTAIN = ("-1", "-1.0")
 MEANING: dict[Uncertain, bool | None] = {"missing": None, "positive": True, "negative": False}
 
 
-def stated(table: Table, names: list[str], uncertain: Uncertain | None) -> list[Stated]:
+def stated(
+    table: Table, names: list[str], uncertain: Uncertain | None = None, unmentioned: Unmentioned = "missing"
+) -> list[Stated]:
     """Return what each row says of some classes; a missing value is left out.
 
     Rows that say the same share one mapping, so that a table of 400,000 rows costs little more than its text.
@@ -23,11 +26,12 @@ def stated(table: Table, names: list[str], uncertain: Uncertain | None) -> list[
         table: the label table.
         names: columns, in the order in which the labels are to come.
         uncertain: what -1 means; None stops at the first.
+        unmentioned: what an empty cell means.
 
     Raises:
         StudyError: a column is missing, or a cell is neither 0, 1, nor empty.
     """
-    meaning = CELLS | (dict.fromkeys(UNCERTAIN, MEANING[uncertain]) if uncertain else {})
+    meaning = CELLS | {"": MEANING[unmentioned]} | (dict.fromkeys(UNCERTAIN, MEANING[uncertain]) if uncertain else {})
     columns = [_parsed(table, name, meaning) for name in names]
     if not columns:
         return [{}] * len(table)

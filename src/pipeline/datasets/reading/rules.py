@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Literal
 
 from pipeline.datasets import DatasetSpec, Listed, Part, checked
-from pipeline.datasets.reading.findings import Stated, Uncertain, stated
+from pipeline.datasets.reading.findings import Stated, Uncertain, Unmentioned, stated
 from pipeline.datasets.reading.tables import Table, listing
 from pipeline.datasets.reading.trees import has_image_ending
 from pipeline.errors import StudyError
@@ -27,6 +27,9 @@ class TableSpec(DatasetSpec):
 
     uncertain: Uncertain | None = None
     """What -1 in a label column means (CheXpert's labels write it for uncertain findings). None stops at the first."""
+    unmentioned: Unmentioned = "missing"
+    """What an empty cell in a label column means. In CheXpert's labels it stands for a finding that the report does not
+    mention; `negative` takes it for absent, as is often done."""
     ignore_columns: list[str] = []
     """Columns that are no part of the study."""
     unlabelled: Literal["stop", "keep", "drop"] = "stop"
@@ -84,7 +87,7 @@ class TableSpec(DatasetSpec):
             )
         names = [c for c in table.columns if c in declared or (c in unknown and self.task != "multi-label")]
         # The first label is the first in alphabetical order: the publication's code sorts the columns.
-        return stated(table, sorted(names) if self.task == "first-label" else names, self.uncertain)
+        return stated(table, sorted(names) if self.task == "first-label" else names, self.uncertain, self.unmentioned)
 
 
 def note(text: str) -> None:
