@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.encaps import encapsulate, encapsulate_extended
 from pydicom.pixels.encoders import RLELosslessEncoder
+from pydicom.pixels.processing import convert_color_space
 
 from pipeline.pixels import inspect, read
 from tests.pixel_files import COLOUR, STORED, pixels, reason, write_dicom
@@ -96,6 +97,30 @@ def test_lossless_colour_is_exact(tmp_path: Path, syntax: str) -> None:
     changes = header(values, 8) | {"SamplesPerPixel": 3, "PhotometricInterpretation": photometric}
     path = write_dicom(tmp_path, encapsulate([encode[syntax](frame) for frame in values]), syntax, **changes)
     assert np.array_equal(np.rint(pixels(path, COLOUR) * 255), values.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("bits", range(2, 17))
+@pytest.mark.parametrize("signed", [False, True])
+def test_lossless_jpeg_of_any_depth_and_sign(tmp_path: Path, bits: int, signed: bool) -> None:
+    dtype = np.uint8 if bits <= 8 else np.uint16
+    values = frames(dtype, 2**bits - 1)
+    coded = [imagecodecs.jpeg8_encode(frame, lossless=True, predictor=1, bitspersample=bits) for frame in values]
+    changes = header(values, bits) | {"PixelRepresentation": int(signed)}
+    path = write_dicom(tmp_path, encapsulate(coded), uid.JPEGLosslessSV1, **changes)
+    expected = (values.astype(int) + 2 ** (bits - 1)) % 2**bits if signed else values
+    assert np.array_equal(np.rint(pixels(path)[:, 0] * (2**bits - 1)), expected)
+
+
+def test_ybr_inside_lossless_jpeg_is_converted_once(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).integers(0, 256, (1, 20, 30, 3)).astype(np.uint8)
+    ybr = convert_color_space(values[0], "RGB", "YBR_FULL")
+    coded = imagecodecs.jpeg8_encode(ybr, lossless=True, predictor=1, colorspace="RGB", outcolorspace="RGB")
+    changes = header(values, 8) | {"SamplesPerPixel": 3, "PhotometricInterpretation": "YBR_FULL"}
+    path = write_dicom(tmp_path, encapsulate([coded]), uid.JPEGLosslessSV1, **changes)
+    assert "contradicts" in reason(path)  # libjpeg-turbo noted in an Adobe marker that this was RGB
+    start = coded.index(b"\xff\xee")
+    path = write_dicom(tmp_path, encapsulate([coded[:start] + coded[start + 16 :]]), uid.JPEGLosslessSV1, **changes)
+    assert np.abs(pixels(path, COLOUR) * 255 - values.transpose(0, 3, 1, 2)).max() < 3
 
 
 def test_an_extended_offset_table_is_followed(tmp_path: Path) -> None:

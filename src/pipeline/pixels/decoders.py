@@ -11,6 +11,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import convert_color_space
 
 from pipeline.errors import StudyError
 from pipeline.pixels import codestream
@@ -22,15 +23,15 @@ SPECTRAL_SELECTION, FULL_PROGRESSION = uid.UID("1.2.840.10008.1.2.4.53"), uid.UI
 """JPEG processes 6 and 8, 10 and 12: retired from the standard, and unknown to pydicom's decoders."""
 
 LOSSY_JPEG = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, SPECTRAL_SELECTION, FULL_PROGRESSION)
-"""libjpeg-turbo (imagecodecs) decodes these, of 8 or 12 bits.
+LOSSLESS_JPEG = (uid.JPEGLossless, uid.JPEGLosslessSV1)
+JPEG = (*LOSSY_JPEG, *LOSSLESS_JPEG)
+"""libjpeg-turbo (imagecodecs) decodes these, at any depth.
 
 Not through pydicom: of its decoders Pillow converts YBR with an Adobe marker to RGB, which pydicom 3.0.2 then does once
-more, and gdcm, which agrees to the last bit, takes twelve times as long and no 12 bits.
+more; and gdcm, which agrees to the last bit, is several times slower, has no 12 bits, and aborts on some damage.
 """
 
 DECODERS = {
-    uid.JPEGLossless: "gdcm",
-    uid.JPEGLosslessSV1: "gdcm",
     uid.JPEGLSLossless: "pyjpegls",
     uid.JPEGLSNearLossless: "pyjpegls",
     uid.JPEG2000Lossless: "pylibjpeg",
@@ -53,7 +54,7 @@ NATIVE = (
 def require_readable(file: Opened, header: Header) -> None:
     """Refuse, without reading a pixel, what has no decoder or is shorter than its header says."""
     syntax = file.syntax
-    native, known = syntax in NATIVE, syntax in DECODERS or syntax in LOSSY_JPEG
+    native, known = syntax in NATIVE, syntax in DECODERS or syntax in JPEG
     require(native or known, f"the transfer syntax {_name(syntax)} is not supported")
     if native:
         require(file.length is not None, "the pixel data has no length, though it is not compressed")
@@ -100,9 +101,7 @@ def _plain(file: Opened, header: Header, index: int) -> NDArray[Any]:
         stored = stored.reshape(3, header.rows, header.columns).transpose(1, 2, 0)
     else:
         stored = stored.reshape(header.rows, header.columns, 3)
-    unused = header.bits_allocated - header.bits_stored
-    # Looking is cheaper than shifting, which next to no file needs.
-    return stored if _is_in_range(stored, header) else (stored << unused) >> unused
+    return _extended(stored, header)
 
 
 def _is_in_range(stored: NDArray[Any], header: Header) -> bool:
@@ -125,8 +124,8 @@ def _compressed(file: Opened, header: Header, wanted: Sequence[int]) -> Iterator
     if file.syntax != uid.RLELossless:
         for frame in set(frames):
             _require_sound(frame, file.syntax, header)
-    if file.syntax in LOSSY_JPEG:
-        return (_lossy_jpeg(frame, header) for frame in frames)
+    if file.syntax in JPEG:
+        return (_jpeg(frame, header, file.syntax in LOSSLESS_JPEG) for frame in frames)
     decoder, plugin = get_decoder(file.syntax), DECODERS[file.syntax]
     if plugin not in decoder.available_plugins:
         raise StudyError(f"the decoder {plugin} of {_name(file.syntax)} is not installed")
@@ -134,17 +133,27 @@ def _compressed(file: Opened, header: Header, wanted: Sequence[int]) -> Iterator
     return (frame for frame, _ in decoder.iter_array(dataset, decoding_plugin=plugin))
 
 
-def _lossy_jpeg(frame: bytes, header: Header) -> NDArray[Any]:
+def _jpeg(frame: bytes, header: Header, lossless: bool) -> NDArray[Any]:
     precision = codestream.jpeg_precision(frame)
-    agrees = precision == (12 if header.bits_stored > 8 else 8)
+    whole = precision in (header.bits_stored, header.bits_allocated)
+    agrees = whole or not header.signed if lossless else precision == (12 if header.bits_stored > 8 else 8)
     require(agrees, "a compressed frame has another bit depth than the DICOM header")
-    source, shown = (
-        ("YCBCR" if header.photometric in YBR_FULL else "RGB", "RGB") if header.samples == 3 else (None, None)
-    )
+    ybr = header.photometric in YBR_FULL
+    # In lossless JPEG the library converts no colours.
+    source, shown = ("YCBCR" if ybr and not lossless else "RGB", "RGB") if header.samples == 3 else (None, None)
     stored: NDArray[Any] = imagecodecs.jpeg8_decode(frame, colorspace=source, outcolorspace=shown)
     samples = 1 if stored.ndim == 2 else stored.shape[2]
     require(samples == header.samples, "a compressed frame has another number of samples than the DICOM header")
-    return stored.view(np.int8) if header.signed else stored
+    if ybr and lossless:
+        stored = convert_color_space(stored, "YBR_FULL", "RGB")
+    return _extended(stored.view(f"i{stored.itemsize}"), header) if header.signed else stored
+
+
+def _extended(stored: NDArray[Any], header: Header) -> NDArray[Any]:
+    """Return values without what stands in the bits above BitsStored, and with the sign in its place."""
+    unused = max(0, 8 * stored.itemsize - header.bits_stored)
+    # Looking is cheaper than shifting, which next to no file needs.
+    return stored if _is_in_range(stored, header) else (stored << unused) >> unused
 
 
 def _split(file: Opened, header: Header) -> list[bytes]:
