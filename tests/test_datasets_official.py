@@ -170,7 +170,7 @@ class TestNih:
         assert list(first["00000002_001.png"]) == ["Mass", "Nodule"]
 
     def test_a_class_that_is_no_finding_is_named(self) -> None:
-        with pytest.raises(StudyError, match=r"the class 'Masses' .* no such finding; it has Effusion, Mass, No Find"):
+        with pytest.raises(StudyError, match=r"the class 'Masses' .* no such finding"):
             listed(radiography.nih_cxr14(RAW), classes=["Effusion", "Masses"])
 
     def test_lists_that_are_no_split_stop_the_study(self) -> None:

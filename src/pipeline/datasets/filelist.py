@@ -88,7 +88,8 @@ class Spec(ColumnSpec):
             raise StudyError(
                 f"{self.labels} has no column 'id' that says whose each image is; name one in 'patient_column', find "
                 "the patient in the path by 'patient_from_path', or set 'patient_column' to null if no patient has two "
-                f"images; the columns are {table.names()}"
+                "images",
+                table.names(),
             )
         return table.identifiers(self.patient_column)
 

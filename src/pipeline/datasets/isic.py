@@ -101,5 +101,5 @@ def plain(name: str) -> str:
 def _image_column(table: Table) -> str:
     column = table.first(*IMAGE)
     if column is None:
-        raise StudyError(f"{table.path} has no column {' or '.join(map(repr, IMAGE))}; it has {table.names()}")
+        raise StudyError(f"{table.path} has no column {' or '.join(map(repr, IMAGE))}", table.names())
     return column

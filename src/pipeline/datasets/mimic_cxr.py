@@ -144,7 +144,7 @@ def _rows(table: Table, tree: Tree) -> list[tuple[str, str, str]]:
     """Return name, subject and study of each row; what has no column is taken from where the file lies."""
     column = table.first("dicom_id", *PATHS)
     if column is None:
-        raise StudyError(f"{table.path} names no images: it has only {table.names()}")
+        raise StudyError(f"{table.path} has no column 'dicom_id', 'path' or 'fpath'", table.names())
     names = [stem(cell) for cell in table[column]]
     if "subject_id" in table and "study_id" in table:
         return list(zip(names, table.identifiers("subject_id"), table.identifiers("study_id"), strict=True))

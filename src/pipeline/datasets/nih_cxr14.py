@@ -57,8 +57,8 @@ class Spec(TableSpec):
         absent = [name for name in [*self.classes, *self.leave_out] if name not in vocabulary]
         if absent:
             raise StudyError(
-                f"the class {absent[0]!r} is declared, and {self.labels} has no such finding; it has "
-                f"{', '.join(sorted(vocabulary))}"
+                f"the class {absent[0]!r} is declared, and {self.labels} has no such finding",
+                f"it has {listing(sorted(map(repr, vocabulary)))}",
             )
         meaning = {cell: self._stated(names) for cell, names in found.items()}
         return [meaning[cell] for cell in cells]

@@ -55,7 +55,5 @@ class ColumnSpec(TableSpec):
         if self.label_column in table and self.task == "multi-label":
             raise StudyError(f"multi-label data have one column for each class, and {table.path} has one of labels")
         if self.label_column not in table and not classes:
-            raise StudyError(
-                f"{table.path} has no column {self.label_column!r} and none for each class; it has {table.names()}"
-            )
+            raise StudyError(f"{table.path} has no column {self.label_column!r} and none for each class", table.names())
         return self.label_column if self.label_column in table else None

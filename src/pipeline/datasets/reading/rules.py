@@ -74,9 +74,7 @@ class TableSpec(DatasetSpec):
         """
         absent = [name for name in [*self.classes, *self.leave_out] if name not in table]
         if absent:
-            raise StudyError(
-                f"{table.path} has no column {absent[0]!r}, which is a declared class; it has {table.names()}"
-            )
+            raise StudyError(f"{table.path} has no column {absent[0]!r}, which is a declared class", table.names())
         declared = {*self.classes, *self.leave_out}
         passed = others | set(self.ignore_columns)
         unknown = [c for c in table.columns if c not in declared | passed and not NAMELESS.fullmatch(c)]
@@ -122,8 +120,10 @@ def require_mentioned(labels: list[Stated], classes: list[str]) -> None:
     mentioned = {name for row in different.values() for name in row}
     absent = [name for name in classes if name not in mentioned]
     if absent:
+        # What is mentioned stays private: the wrong column, or folder, would name patients.
         raise StudyError(
-            f"the class {absent[0]!r} is declared, and no sample mentions it; there are {', '.join(sorted(mentioned))}"
+            f"the class {absent[0]!r} is declared, and no sample mentions it",
+            f"mentioned are {listing(sorted(map(repr, mentioned)))}",
         )
 
 

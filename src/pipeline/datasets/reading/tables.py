@@ -31,12 +31,12 @@ class Table:
     def __getitem__(self, column: str) -> list[str]:
         """Return a column's cells; raise StudyError where there is no such column."""
         if column not in self.columns:
-            raise StudyError(f"{self.path} has no column {column!r}; it has {self.names()}")
+            raise StudyError(f"{self.path} has no column {column!r}", self.names())
         return self.columns[column]
 
     def names(self) -> str:
-        """Return the columns' names for an error message."""
-        return ", ".join(self.columns)
+        """Return the columns' names for an error's private detail: without a header they are somebody's data."""
+        return f"its columns are {', '.join(map(repr, self.columns))}"
 
     def first(self, *candidates: str) -> str | None:
         """Return the first of some columns that the table has, or None."""
@@ -92,7 +92,7 @@ def read_table(path: str) -> Table:
     names = [name or f"Unnamed: {number}" for number, name in enumerate(rows.pop(0))]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise StudyError(f"the label file {path} has two columns {twice!r}")
+        raise StudyError(f"the label file {path} has two columns of one name", repr(twice))
     for number, row in enumerate(rows):
         if len(row) != len(names):
             detail = f"{_at(number)}: {len(row)} fields, {len(names)} columns: {row}"
