@@ -14,10 +14,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from pipeline.errors import Refused
-from pipeline.pixels import PixelSpec, inspect
+from pipeline.pixels import PixelSpec, inspect, read
 from pipeline.pixels.contract import LIMIT
 from pipeline.pixels.header import read_header
-from tests.pixel_files import STORED, VOI, early_reason, lut, pixels, reason, window, write_dicom
+from tests.pixel_files import COLOUR, STORED, VOI, early_reason, lut, pixels, reason, window, write_dicom
 
 SCRATCH = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -169,6 +169,14 @@ def test_a_file_that_says_the_wrong_vr_encoding_of_itself_is_read(tmp_path: Path
     path = write_dicom(tmp_path, np.array([[7, 9]], np.uint8))
     path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2\0\0\0"))
     assert (pixels(path)[0, 0, 0] * 255).round().tolist() == [7, 9]
+
+
+def test_memory_is_asked_for_the_frames_that_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_dicom(tmp_path, np.zeros((80, 8), np.uint8), Rows=8, NumberOfFrames=10)
+    monkeypatch.setattr("pipeline.pixels.contract.LIMIT", 80 * 8 * 4)
+    assert inspect(path, COLOUR).frames == 10
+    assert read(path, COLOUR, [7, 8, 9]).frames.shape == (3, 3, 8, 8)
+    assert "GiB" in reason(path, COLOUR)
 
 
 @given(

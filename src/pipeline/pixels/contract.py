@@ -23,7 +23,7 @@ Window = tuple[float, float]
 """[low, high] in modality units: what is shown as black, and what as white."""
 
 LIMIT = 4 * 2**30
-"""Bytes that one file may become in memory (the larger of stored and float32 pixels). Read from the header alone."""
+"""Bytes that one file may become in memory: all its samples at four bytes or more, and the float32 frames asked for."""
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Weights of red, green and blue in grey: ITU-R BT.601."""
@@ -121,10 +121,12 @@ class Inspection:
     warnings: tuple[str, ...] = ()
 
 
-def chosen(frames: Sequence[int] | None, count: int) -> list[int]:
-    """Return the frames that are asked for of a file that has `count`; Refused if it does not have them."""
-    wanted = list(range(count)) if frames is None else [int(frame) for frame in frames]
-    require(all(0 <= frame < count for frame in wanted), "the file does not have all frames that are asked for")
+def chosen(frames: Sequence[int] | None, found: Inspection, spec: PixelSpec, samples: int = 1) -> list[int]:
+    """Return the frames that are asked for; Refused if the file does not have them, or memory has no room for them."""
+    wanted = list(range(found.frames)) if frames is None else [int(frame) for frame in frames]
+    require(all(0 <= frame < found.frames for frame in wanted), "the file does not have all frames that are asked for")
+    values = 3 if spec.channels == "rgb" else samples
+    require_size(found.height, found.width, max(1, len(wanted)), values, 4)
     return wanted
 
 
@@ -141,7 +143,7 @@ def require_size(height: int, width: int, frames: int, values: int, stored_bytes
         height: Rows.
         width: Columns.
         frames: Images in the file.
-        values: The larger of the samples per pixel in the file and the channels that are asked for.
+        values: Samples or channels of a pixel.
         stored_bytes: Bytes of one stored sample.
     """
     needed = height * width * frames * values * max(stored_bytes, 4)

@@ -75,8 +75,7 @@ def read_header(dataset: Dataset, spec: PixelSpec) -> Header:
         signed=_count(dataset, "PixelRepresentation") == 1,
         planar=dataset.get("PlanarConfiguration") == 1,
     )
-    values = 3 if spec.channels == "rgb" or not header.monochrome else 1
-    require_size(header.rows, header.columns, header.frames, values, header.bits_allocated / 8)
+    require_size(header.rows, header.columns, header.frames, max(1, header.samples), header.bits_allocated / 8)
     _require_bits(header, dataset)
     _require_samples(header, spec, dataset)
     return header

@@ -48,14 +48,13 @@ def recognises(start: bytes) -> bool:
 def inspect(path: Path, spec: PixelSpec) -> Inspection:
     """Return the size and number of axial slices from the header alone."""
     volume = _volume(path, spec)
-    frames, height, width = volume.shape
-    return Inspection(frames, height, width, warnings=volume.warnings())
+    return Inspection(*volume.shape, warnings=volume.warnings())
 
 
 def read(path: Path, spec: PixelSpec, frames: Sequence[int] | None) -> Decoded:
     """Return axial slices; raise Refused where that is not possible without doubt."""
     volume = _volume(path, spec)
-    wanted = chosen(frames, volume.shape[0])
+    wanted = chosen(frames, Inspection(*volume.shape), spec)
     with refusing("the voxels cannot be read"):
         slices = volume.slices(path)
         if spec.hounsfield:
@@ -150,7 +149,7 @@ def _checked(header: Any, spec: PixelSpec, compressed: bool) -> _Volume:  # noqa
     kind = header.get_data_dtype()
     require(kind.kind in "iuf" and kind.itemsize <= 8, f"voxels of the type {kind.name} are not supported")
     require_shown(kind, spec, "NIfTI")
-    require_size(shape[0], shape[1], shape[2], 3 if spec.channels == "rgb" else 1, kind.itemsize)
+    require_size(shape[0], shape[1], shape[2], 1, kind.itemsize)
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if slope == 0:  # The standard's way to say that there is none.
         slope, intercept = 1.0, 0.0

@@ -53,7 +53,7 @@ def read(path: Path, spec: PixelSpec, frames: Sequence[int] | None) -> Decoded:
     """Return the one frame of a PNG or JPEG; raise Refused where that is not possible without doubt."""
     data = path.read_bytes()
     with _opened(BytesIO(data), spec) as (image, orientation):
-        wanted = chosen(frames, 1)
+        wanted = chosen(frames, Inspection(1, image.height, image.width), spec, 3)
         _require_complete(data)
         _require_checksums(data)
         samples = _sixteen_bit(data) if _is_sixteen_bit(data) else _eight_bit(image)

@@ -56,19 +56,23 @@ def recognises(start: bytes) -> bool:
 def inspect(path: Path, spec: PixelSpec) -> Inspection:
     """Return the number of pages and their size; none is decoded."""
     with _opened(path, spec) as pages:
-        first = pages[0]
-        return Inspection(len(pages), *upright_size(first.imagelength, first.imagewidth, _orientation(first)))
+        return _inspection(pages)
 
 
 def read(path: Path, spec: PixelSpec, frames: Sequence[int] | None) -> Decoded:
     """Return pages; raise Refused where that is not possible without doubt."""
     with _opened(path, spec) as pages:
-        wanted = chosen(frames, len(pages))
-        found = [_pixels(pages[index], spec) for index in wanted]
-        channels = found[0].shape[0] if found else 1
-        size = upright_size(pages[0].imagelength, pages[0].imagewidth, _orientation(pages[0]))
-        out = np.array(found, np.float32).reshape(len(wanted), channels, *size)
+        found = _inspection(pages)
+        wanted = chosen(frames, found, spec, 3)
+        decoded = [_pixels(pages[index], spec) for index in wanted]
+        channels = decoded[0].shape[0] if decoded else 1
+        out = np.array(decoded, np.float32).reshape(len(wanted), channels, found.height, found.width)
     return Decoded(with_channels(out, spec.channels))
+
+
+def _inspection(pages: list[TiffPage]) -> Inspection:
+    first = pages[0]
+    return Inspection(len(pages), *upright_size(first.imagelength, first.imagewidth, _orientation(first)))
 
 
 @contextmanager
@@ -84,7 +88,8 @@ def _opened(path: Path, spec: PixelSpec) -> Iterator[list[TiffPage]]:
         for page in pages:
             _require_readable(page, spec, path.stat().st_size)
         require(len({_layout(page) for page in pages}) == 1, "the pages of the TIFF file differ in size or kind")
-        require_size(pages[0].imagelength, pages[0].imagewidth, len(pages), 3, _kind(pages[0]).itemsize)
+        first = pages[0]
+        require_size(first.imagelength, first.imagewidth, len(pages), first.samplesperpixel, _kind(first).itemsize)
         _require_every_page(tiff, pages)
         yield pages
 
