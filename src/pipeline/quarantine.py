@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from pipeline.worker import CRASHED, Limits, receive, serve
@@ -72,11 +73,11 @@ def survive(
 
 
 def _needed(function: Callable[[Any], Any], late: Sequence[str]) -> list[str]:
-    """Return the modules that every worker imports: the program, whose module each runs again, and the function's."""
-    program = getattr(sys.modules["__main__"], "__spec__", None)
-    defined = getattr(getattr(function, "func", function), "__module__", None)
-    names = [program.name if program else None, defined, *late]
-    return [name for name in names if name and not name.endswith("__main__")]
+    """Return the modules that every worker needs: those that the program imports, which each runs again, and others."""
+    names = [getattr(getattr(function, "func", function), "__module__", None), *late]
+    for value in vars(sys.modules["__main__"]).values():
+        names.append(value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None))
+    return sorted({name for name in names if isinstance(name, str)} - {"__main__", "builtins"})
 
 
 @dataclass

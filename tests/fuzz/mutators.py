@@ -97,6 +97,8 @@ TEXTS = (
     b"0x10",
     b"\xff",
     b"1e-300",
+    b"1_0",
+    b"1." + b"0" * 40,
 )
 PHOTOMETRICS = (
     b"MONOCHROME1",

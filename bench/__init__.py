@@ -1,0 +1,1 @@
+"""How fast reading is, as ratios of what the same machine does by other means at the same time."""
