@@ -15,7 +15,7 @@ from pipeline.errors import Refused
 from pipeline.files import write_atomically
 from pipeline.identifiers import Salt
 from pipeline.inventory import Stamp
-from pipeline.pixels import Inspection, PixelSpec, inspect
+from pipeline.pixels import READERS, Inspection, PixelSpec, inspect
 from pipeline.progress import progress
 from pipeline.quarantine import Outcome, survive
 
@@ -79,7 +79,7 @@ def read(
     """
     known = {path: memory.get(path, stamp) for path, stamp in stamps.items()}
     fresh = [path for path, header in known.items() if header is None]
-    survivors = survive(functools.partial(_inspect, root, pixels, salt), fresh, workers)
+    survivors = survive(functools.partial(_inspect, root, pixels, salt), fresh, workers, preload=READERS)
     outcomes = iter(progress(survivors, len(fresh), "reading headers", " files"))
     for path, header in known.items():
         yield next(outcomes) if header is None else Outcome(path, header, None)

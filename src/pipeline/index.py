@@ -149,7 +149,7 @@ def _require_one_side(table: pd.DataFrame, column: str, spec: DatasetSpec, paths
     raise StudyError(
         f"{int(shared.sum())} samples of a patient, or of patients who share an image, are in two official "
         f"{column}s{remedy}",
-        " and ".join(f"{paths[row]} in {table[column][row]}" for row in ends),
+        " and ".join(f"{path} in {side}" for path, side in zip(paths.loc[ends], table.loc[ends, column], strict=True)),
     )
 
 

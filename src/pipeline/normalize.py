@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import StudyError
 from pipeline.files import write_atomically
-from pipeline.pixels import PixelSpec, fit_to, pixel_hash, read
+from pipeline.pixels import READERS, PixelSpec, fit_to, pixel_hash, read
 from pipeline.program import run
 from pipeline.progress import progress
 from pipeline.quarantine import survive
@@ -49,7 +49,7 @@ def normalize(
     blank = np.zeros((1 if spec.channels == "grey" else 3, spec.size, spec.size), np.uint16)
     rows: list[NDArray[np.uint16]] = []
     known: list[tuple[str, str]] = []
-    outcomes = survive(functools.partial(_read, root, spec), items, workers)
+    outcomes = survive(functools.partial(_read, root, spec), items, workers, preload=READERS)
     for outcome in progress(outcomes, len(items), "normalising", " files"):
         if outcome.value is None:
             count = len(outcome.item[1])

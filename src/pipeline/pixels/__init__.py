@@ -16,8 +16,10 @@ from pipeline.errors import Refused
 from pipeline.pixels.contract import LIMIT, Decoded, Frames, Inspection, PixelSpec, require
 from pipeline.pixels.fit import fit_to
 
-__all__ = ["Decoded", "Frames", "Inspection", "PixelSpec", "fit_to", "inspect", "pixel_hash", "read"]
+__all__ = ["READERS", "Decoded", "Frames", "Inspection", "PixelSpec", "fit_to", "inspect", "pixel_hash", "read"]
 
+READERS = tuple(f"pipeline.pixels.{name}" for name in ("dicom", "nifti", "raster", "tiff"))
+"""Modules that are imported only where a file is read: worker processes may load them ahead."""
 START = 512
 """Bytes that tell formats apart."""
 
