@@ -1,5 +1,6 @@
 """Which samples train, validate and test: an official split, or patient-grouped, stratified folds."""
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,7 +53,10 @@ def assign(
 
 def _parts(strata: NDArray[np.int64], groups: NDArray[np.int64], folds: int, seed: int) -> list[Rows]:
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    return [test for _, test in splitter.split(np.zeros(len(strata)), strata, groups)]
+    with warnings.catch_warnings():
+        # Of few unlabelled samples, or of few that have no class: every class has been counted before.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        return [test for _, test in splitter.split(np.zeros(len(strata)), strata, groups)]
 
 
 def complete(parts: pd.Series, given: Labels, patients: NDArray[np.generic], folds: int, seed: int) -> pd.Series:

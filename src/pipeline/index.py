@@ -134,9 +134,8 @@ def _check_series(table: pd.DataFrame, spec: DatasetSpec, paths: pd.Series) -> N
     for column, kind in kinds.items():
         mixed = folds.across(table[column], table["unit"]) & table["usable"]
         if mixed.any():
-            raise StudyError(
-                f"the samples of a series have different {kind}; set 'unit' to image", paths[mixed.idxmax()]
-            )
+            first = paths[mixed.to_numpy()].iloc[0]
+            raise StudyError(f"the samples of a series have different {kind}; set 'unit' to image", first)
 
 
 def _require_one_side(table: pd.DataFrame, column: str, spec: DatasetSpec, paths: pd.Series) -> None:
