@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydicom import uid
 
 from tests.conftest import ROOT
-from tests.fuzz import sources, trial
+from tests.fuzz import dicom_files, sources, trial
 from tests.fuzz.__main__ import GOOD, complaints
 
 COUNT = 10_000
@@ -57,6 +58,19 @@ def test_every_source_is_read_or_refused_as_it_is(folder: Path) -> None:
 def test_a_damaged_file_can_be_made_again(folder: Path) -> None:
     assert trial.make(folder, 0, 7) == trial.make(folder, 0, 7)
     assert trial.make(folder, 0, 7)[1] != trial.make(folder, 1, 7)[1]
+
+
+def test_no_warning_quotes_a_file(tmp_path: Path) -> None:
+    # pydicom says what is wrong with a value, and quotes it.
+    twelve_bit = dicom_files.picture(1, 1, 12)
+    dataset = dicom_files.dataset(twelve_bit)
+    whole = dicom_files.saved(dicom_files.compressed(dataset, twelve_bit, uid.RLELossless), uid.RLELossless)
+    file = dicom_files.File.parse(whole)
+    offsets = dicom_files.Element(0x7FE00001, b"UI", dicom_files.CANARY.encode())
+    (tmp_path / "file").write_bytes(file.with_body([*file.body[:-1], offsets, file.body[-1]]).render())
+    result = trial.read_as(tmp_path / "file", trial.SPECS[0])
+    assert result.kind == "read"
+    assert all(trial.is_safe(warning) for warning in result.warnings), result.warnings
 
 
 def test_a_reason_that_quotes_a_file_is_not_on_the_closed_list() -> None:
