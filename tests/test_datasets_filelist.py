@@ -17,6 +17,7 @@ from pipeline.datasets import DatasetSpec, Listed
 from pipeline.datasets.reading.findings import stated
 from pipeline.datasets.reading.tables import Table, read_table
 from pipeline.errors import StudyError
+from pipeline.notes import collected
 from pipeline.study import Study
 from tests.layouts import filelists
 
@@ -70,9 +71,10 @@ def test_the_first_label_is_the_first_in_the_alphabet_as_in_the_publications_cod
     assert [list(entry.labels) for entry in table(text, task="multi-label").listed(FILES)] == [["b", "a"]] * 2
 
 
-def test_images_that_no_table_lists_are_counted(table: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    table("path,id,label\nx.png,1,a\ny.png,2,b\n").listed([*FILES, "z.png", "README", "labels.csv"])
-    assert capsys.readouterr().err == "1 images below the root are in no table, or are left out by the configuration\n"
+def test_images_that_no_table_lists_are_counted(table: Write) -> None:
+    with collected() as notes:
+        table("path,id,label\nx.png,1,a\ny.png,2,b\n").listed([*FILES, "z.png", "README", "labels.csv"])
+    assert notes == ["1 images below the root are in no table, or are left out by the configuration"]
 
 
 def test_a_table_may_be_separated_by_tabs(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def indexed(
     pixels.loc[list(bad), ["pixels", "reason"]] = ["", "broken"]
     mapping = pd.DataFrame({"id": table["id"], "path": [f"f{k}" for k in range(len(table))], "frame": 0, "reason": ""})
     mapping.loc[len(mapping)] = ["s99", "f99", 0, "the file is missing"]
-    return stage.index(spec(**entry), table, pixels, mapping, warnings or {})
+    return stage.index(spec(**entry), table, pixels, mapping, {"notes": ["some left out"], "warnings": warnings or {}})
 
 
 def test_every_sample_has_its_patients_fold() -> None:
@@ -204,9 +204,9 @@ def test_the_program_writes_names_to_private_only(tmp_path: Path) -> None:
         pixels.iloc[12 * shard : 12 * shard + 12].to_parquet(tmp_path / f"{shard}.parquet", index=False)
     mapping = pd.DataFrame({"id": table["id"], "path": [f"Erika/{k}" for k in range(24)], "frame": 0, "reason": ""})
     mapping.to_csv(tmp_path / "mapping.csv", index=False)
-    (tmp_path / "warnings.json").write_text('{"look": 2}')
+    (tmp_path / "remarks.json").write_text('{"notes": ["three left out"], "warnings": {"look": 2}}')
     arguments = ["--spec", spec().written(), "--inspected", str(tmp_path / "inspected.parquet")]
-    arguments += ["--warnings", str(tmp_path / "warnings.json"), "--mapping", str(tmp_path / "mapping.csv")]
+    arguments += ["--remarks", str(tmp_path / "remarks.json"), "--mapping", str(tmp_path / "mapping.csv")]
     arguments += ["--pixels", str(tmp_path / "0.parquet"), str(tmp_path / "1.parquet")]
     arguments += ["--index", str(tmp_path / "results/i.parquet"), "--rejected", str(tmp_path / "results/r.csv")]
     arguments += ["--summary", str(tmp_path / "results/s.json"), "--rejected-paths", str(tmp_path / "private/r.csv")]
@@ -214,6 +214,7 @@ def test_the_program_writes_names_to_private_only(tmp_path: Path) -> None:
     called = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "23 samples of 12 patients; 1 of 24 files refused." in called.stderr
     assert "2 files: look." in called.stderr
+    assert "three left out." in called.stderr
     for path in (tmp_path / "results").iterdir():
         assert b"Erika" not in path.read_bytes()
     assert list(pd.read_csv(tmp_path / "results/r.csv")) == ["id", "reason"]

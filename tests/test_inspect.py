@@ -125,10 +125,11 @@ def test_a_file_that_does_not_say_whose_it_is_stops_the_study(tmp_path: Path, pa
 @pytest.mark.usefixtures("in_process")
 def test_an_undeclared_label_stops_the_study_and_its_file_is_named_apart(root: Path) -> None:
     png(root / f"c/{NAME}-c0/0.png", 7)
-    with pytest.raises(StudyError, match="the label 'c', which is neither among the declared") as caught:
+    with pytest.raises(StudyError, match="a label that is neither among the declared classes") as caught:
         inspected(root)
     assert NAME not in caught.value.message
     assert NAME in caught.value.detail
+    assert caught.value.detail.endswith("the label 'c'")
 
 
 def listed(root: Path, column: str, value: Callable[[str, int], object], **entry: object) -> stage.Inspected:
@@ -212,7 +213,7 @@ def test_the_program_writes_no_name_outside_private(root: Path, tmp_path: Path) 
     called = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "23 samples; 1 files refused" in called.stderr
     written = {path.name: path for path in (tmp_path / "results").iterdir()}
-    assert set(written) == {f"blobs.{end}" for end in ("parquet", "rows", "shards", "warnings.json", "made_from.json")}
+    assert set(written) == {f"blobs.{end}" for end in ("parquet", "rows", "shards", "remarks.json", "made_from.json")}
     for path in [*written.values(), tmp_path / "private/blobs.headers.parquet"]:
         assert NAME.encode() not in path.read_bytes()
         assert b".png" not in path.read_bytes()

@@ -91,6 +91,7 @@ SUMMARY: dict[str, Any] = {
     "files": 122,
     "refused": {"the file is missing": 2},
     "warnings": {"BurnedInAnnotation is YES": 7},
+    "notes": ["5 images are of other views"],
     "duplicates": 3,
     "merged_patients": 1,
     "task": "single-label",

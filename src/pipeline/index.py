@@ -40,7 +40,7 @@ class Indexed:
 
 
 def index(
-    spec: DatasetSpec, samples: pd.DataFrame, pixels: pd.DataFrame, mapping: pd.DataFrame, warnings: dict[str, int]
+    spec: DatasetSpec, samples: pd.DataFrame, pixels: pd.DataFrame, mapping: pd.DataFrame, remarks: dict[str, object]
 ) -> Indexed:
     """Put together what inspecting and normalising found.
 
@@ -49,7 +49,7 @@ def index(
         samples: What `inspect` found.
         pixels: `id`, `pixels`, `reason` of the same samples, from `normalize`.
         mapping: `id`, `path`, `frame` and `reason` of the same samples, and of files that were refused before.
-        warnings: Warnings of headers and the number of files that each concerns.
+        remarks: What inspecting has to say: `notes`, and `warnings` with the number of files that each concerns.
 
     Raises:
         StudyError: no file is left, a group is on two sides of an official split, or folds cannot be made.
@@ -69,7 +69,7 @@ def index(
         "refused": dict(Counter(rejected["reason"]).most_common()),
         "duplicates": int(pixels["pixels"][usable].duplicated().sum()),
         "merged_patients": merged,
-        "warnings": warnings,
+        **remarks,
     }
     if spec.classes:
         summary["contradictions"] = _contradictions(table, pixels["pixels"])
@@ -134,7 +134,7 @@ def _check_series(table: pd.DataFrame, spec: DatasetSpec, paths: pd.Series) -> N
     for column, kind in kinds.items():
         mixed = folds.across(table[column], table["unit"]) & table["usable"]
         if mixed.any():
-            first = paths[mixed.to_numpy()].iloc[0]
+            first = paths.iloc[int(np.flatnonzero(mixed)[0])]
             raise StudyError(f"the samples of a series have different {kind}; set 'unit' to image", first)
 
 
@@ -186,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spec", required=True, help="the data set's entry of the configuration as JSON")
     parser.add_argument("--inspected", type=Path, required=True)
-    parser.add_argument("--warnings", type=Path, required=True, help="what headers warn of, as JSON")
+    parser.add_argument("--remarks", type=Path, required=True, help="what inspecting has to say, as JSON")
     parser.add_argument("--pixels", type=Path, nargs="+", required=True, help="a table a shard, in order")
     parser.add_argument("--mapping", type=Path, required=True)
     parser.add_argument("--index", type=Path, required=True)
@@ -199,8 +199,8 @@ def main() -> None:
         raise StudyError(f"{type(spec).__module__}.Spec is not a DatasetSpec")
     mapping = pd.read_csv(arguments.mapping, dtype={"path": str, "reason": str}, keep_default_na=False)
     pixels = pd.concat([pd.read_parquet(path) for path in arguments.pixels], ignore_index=True)
-    warnings = json.loads(arguments.warnings.read_text())
-    result = index(spec, pd.read_parquet(arguments.inspected), pixels, mapping, warnings)
+    remarks = json.loads(arguments.remarks.read_text())
+    result = index(spec, pd.read_parquet(arguments.inspected), pixels, mapping, remarks)
     refused = result.rejected
     write_atomically(arguments.index, lambda path: result.index.to_parquet(path, index=False))
     write_atomically(arguments.rejected, lambda path: refused.drop(columns="path").to_csv(path, index=False))

@@ -18,6 +18,7 @@ from pipeline.files import sha256, write_atomically, write_text
 from pipeline.folds import across
 from pipeline.identifiers import Salt
 from pipeline.inventory import Stamp, read
+from pipeline.notes import collected
 from pipeline.program import run
 from pipeline.store import rows_per_shard
 
@@ -34,13 +35,15 @@ class Inspected:
         mapping: `id`, `path`, `frame`, `reason`: the samples in the same order, then every refused file with its
             reason. It names files, so it stays with the user.
         sources: a hash for each sample of where its pixels come from: file, size, time of change, frame.
-        warnings: what a person should know, and how many files it concerns.
+        warnings: what a person should know of headers, and how many files it concerns.
+        notes: what a person should know of the tables: what was left out, and why.
     """
 
     samples: pd.DataFrame
     mapping: pd.DataFrame
     sources: list[str]
     warnings: dict[str, int]
+    notes: list[str]
 
 
 def inspect(spec: DatasetSpec, stamps: dict[str, Stamp], salt: Salt, memory: headers.Memory, workers: int) -> Inspected:
@@ -49,9 +52,10 @@ def inspect(spec: DatasetSpec, stamps: dict[str, Stamp], salt: Salt, memory: hea
     Raises:
         StudyError: labels, patients or the official split are wrong, or no file is left.
     """
-    listed = spec.listed(list(stamps))
-    found, refused = _found(spec, listed, stamps, salt, memory, workers)
-    found, unresolved = spec.resolved(found, salt.keyed)
+    with collected() as notes:
+        listed = spec.listed(list(stamps))
+        found, refused = _found(spec, listed, stamps, salt, memory, workers)
+        found, unresolved = spec.resolved(found, salt.keyed)
     refused += unresolved
     if not found:
         reason = refused[0][1] if refused else "the data set lists none"
@@ -64,7 +68,7 @@ def inspect(spec: DatasetSpec, stamps: dict[str, Stamp], salt: Salt, memory: hea
     rejected = [(salt.keyed("sample", path, 0), path, 0, reason) for path, reason in sorted(refused)]
     mapping = pd.concat([mapping, pd.DataFrame(rejected, columns=mapping.columns)], ignore_index=True)
     warnings = Counter(warning for entry in found for warning in entry.header.warnings)
-    return Inspected(samples, mapping, table["source"].tolist(), dict(sorted(warnings.items())))
+    return Inspected(samples, mapping, table["source"].tolist(), dict(sorted(warnings.items())), notes)
 
 
 def _found(
@@ -116,7 +120,7 @@ def _labels(table: pd.DataFrame, spec: DatasetSpec) -> pd.DataFrame:
         try:
             rows.append(labels.row(stated, spec.classes, spec.task))
         except StudyError as error:
-            raise StudyError(error.message, f"{spec.root}/{path}") from None
+            raise StudyError(error.message, " ".join([f"{spec.root}/{path}", error.detail])) from None
     return pd.DataFrame(rows, columns=labels.columns(spec.classes), dtype=np.int8)
 
 
@@ -167,7 +171,10 @@ def write(result: Inspected, spec: DatasetSpec, made_from: dict[str, str], folde
         if (shard := folder / f"{number}.sha256").is_file():
             _update(shard, line)
     _update(folder.with_suffix(".rows"), f"{count}\n")
-    _update(folder.with_suffix(".warnings.json"), json.dumps(result.warnings, indent=1) + "\n")
+    _update(
+        folder.with_suffix(".remarks.json"),
+        json.dumps({"notes": result.notes, "warnings": result.warnings}, indent=1) + "\n",
+    )
     _update(mapping, result.mapping.to_csv(index=False))
     samples = folder.with_suffix(".parquet")
     if not samples.is_file() or not pd.read_parquet(samples).equals(result.samples):
@@ -215,8 +222,9 @@ def main() -> None:
     salt = Salt.read(arguments.salt)
     result = stage(spec, arguments.inventory, salt, arguments.folder, arguments.private, arguments.workers)
     refused = int((result.mapping["reason"] != "").sum())
-    notes = [f"{count} files: {warning}" for warning, count in result.warnings.items()]
-    sys.stderr.write("\n".join([f"{len(result.samples)} samples; {refused} files refused", *notes]) + "\n")
+    warnings = [f"{count} files: {warning}" for warning, count in result.warnings.items()]
+    lines = [f"{len(result.samples)} samples; {refused} files refused", *result.notes, *warnings]
+    sys.stderr.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

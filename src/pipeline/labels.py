@@ -48,8 +48,9 @@ def row(stated: Mapping[str, bool], classes: list[str], task: Task) -> list[int]
         raise StudyError("a sample is said to have none of the classes; set 'task' to multi-label")
     if positive[0] not in classes:
         raise StudyError(
-            f"a sample has the label {positive[0]!r}, which is neither among the declared classes "
-            f"({', '.join(classes)}) nor left out"
+            f"a sample has a label that is neither among the declared classes ({', '.join(classes)}) nor left out",
+            # Labels from the wrong column may be patients' names.
+            f"the label {positive[0]!r}",
         )
     return [int(name == positive[0]) for name in classes]
 

@@ -12,8 +12,8 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
 
     Args:
         summary: what stage `index` found: `samples`, `patients`, `files`, `refused` and `warnings` (text to count),
-            `duplicates`, `merged_patients`, and for labelled data `task`, `split`, `unlabelled`, `dropped`, `positive`,
-            `contradictions`.
+            `notes`, `duplicates`, `merged_patients`, and for labelled data `task`, `split`, `unlabelled`, `dropped`,
+            `positive`, `contradictions`.
     """
     refused, files = sum(summary["refused"].values()), summary["files"]
     found = [
@@ -27,6 +27,7 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
             f"{summary['duplicates']} samples have the same pixels as an earlier one; {summary['merged_patients']} "
             "patients share an image with another patient, and therefore a fold."
         )
+    found += [f"{note}." for note in summary["notes"]]
     return found + _of_labels(summary) + [f"{count} files: {text}." for text, count in summary["warnings"].items()]
 
 

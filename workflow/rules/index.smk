@@ -6,7 +6,7 @@ rule index:
     input:
         code=lambda wildcards: plan.code("index", "datasets", wildcards.dataset),
         inspected="results/inspected/{dataset}.parquet",
-        warnings="results/inspected/{dataset}.warnings.json",
+        remarks="results/inspected/{dataset}.remarks.json",
         mapping=ancient("private/{dataset}.mapping.csv"),
         pixels=lambda wildcards: plan.beside(wildcards.dataset, f"results/images/{wildcards.dataset}", "parquet"),
     output:
@@ -23,6 +23,6 @@ rule index:
     params:
         spec=lambda wildcards: plan.spec("datasets", wildcards.dataset),
     shell:
-        "python -m pipeline.index --spec {params.spec:q} --inspected {input.inspected:q} --warnings {input.warnings:q}"
+        "python -m pipeline.index --spec {params.spec:q} --inspected {input.inspected:q} --remarks {input.remarks:q}"
         " --pixels {input.pixels:q} --mapping {input.mapping:q} --index {output.index:q} --summary {output.summary:q}"
         " --rejected {output.rejected:q} --rejected-paths {output.rejected_paths:q} 2> {log:q}"

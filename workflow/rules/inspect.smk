@@ -29,7 +29,7 @@ rule inspect:
         samples="results/inspected/{dataset}.parquet",
         rows="results/inspected/{dataset}.rows",
         shards="results/inspected/{dataset}.shards",
-        warnings="results/inspected/{dataset}.warnings.json",
+        remarks="results/inspected/{dataset}.remarks.json",
         made_from="results/inspected/{dataset}.made_from.json",
         mapping="private/{dataset}.mapping.csv",
     log:

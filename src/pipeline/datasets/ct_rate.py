@@ -7,10 +7,11 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from pipeline.datasets import Listed, Part
-from pipeline.datasets.reading.rules import TableSpec, note
+from pipeline.datasets.reading.rules import TableSpec
 from pipeline.datasets.reading.tables import listing, read_lines, read_table
 from pipeline.datasets.reading.trees import Tree, stem
 from pipeline.errors import StudyError
+from pipeline.notes import note
 
 VOLUME = re.compile(r"((train|valid)_\d+)_([a-z]+)_(\d+)\.nii\.gz")
 UNCORRECTED = {"train", "valid"}

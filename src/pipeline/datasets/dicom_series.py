@@ -9,10 +9,11 @@ from pydantic import Field
 from pipeline.datasets import Found, Keyed, Listed, Part, checked, is_image_name
 from pipeline.datasets.reading.columns import ColumnSpec
 from pipeline.datasets.reading.findings import Stated
-from pipeline.datasets.reading.rules import note, parts, require_mentioned
+from pipeline.datasets.reading.rules import parts, require_mentioned
 from pipeline.datasets.reading.series import Geometry, evenly, order
 from pipeline.datasets.reading.tables import listing, read_table
 from pipeline.errors import Refused, StudyError
+from pipeline.notes import note
 
 Key = Literal["patient", "study", "series", "instance"]
 TAGS: dict[Key, str] = {

@@ -8,10 +8,11 @@ from pydantic import model_validator
 
 from pipeline.datasets import Listed, Part
 from pipeline.datasets.reading.columns import ColumnSpec
-from pipeline.datasets.reading.rules import note, parts
+from pipeline.datasets.reading.rules import parts
 from pipeline.datasets.reading.tables import Table, listing, read_table
 from pipeline.datasets.reading.trees import Tree, stem
 from pipeline.errors import StudyError
+from pipeline.notes import note
 
 METADATA = {"index", "subject_id", "study_id", "dicom_id", "impression", "image", "Finding Labels", "FileName"}
 """Columns that the publication's code passes over, beside the path, `id`, `Split` and columns without a name."""

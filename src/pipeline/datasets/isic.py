@@ -7,10 +7,11 @@ from typing import Literal
 
 from pipeline.datasets import Listed, Part
 from pipeline.datasets.reading.findings import Stated
-from pipeline.datasets.reading.rules import TableSpec, note
+from pipeline.datasets.reading.rules import TableSpec
 from pipeline.datasets.reading.tables import Table, listing, read_table
 from pipeline.datasets.reading.trees import Tree
 from pipeline.errors import StudyError
+from pipeline.notes import note
 
 IMAGE = ("image", "image_id", "isic_id")
 OTHERS = {*IMAGE, "lesion_id", "score_weight", "validation_weight"}

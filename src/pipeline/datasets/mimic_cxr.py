@@ -12,10 +12,11 @@ from pydantic import model_validator
 
 from pipeline.datasets import Listed, Part
 from pipeline.datasets.reading.findings import Stated
-from pipeline.datasets.reading.rules import TableSpec, note, parts
+from pipeline.datasets.reading.rules import TableSpec, parts
 from pipeline.datasets.reading.tables import Table, listing, read_table
 from pipeline.datasets.reading.trees import Tree, has_image_ending, stem
 from pipeline.errors import StudyError
+from pipeline.notes import note
 
 PLACE = re.compile(r"p(\d{8})/s(\d{8})")
 PATHS = ("path", "fpath")

@@ -1,7 +1,6 @@
 """The keys that families with label tables share, and the rules that hold for all of them."""
 
 import re
-import sys
 from collections import Counter
 from typing import Literal
 
@@ -10,6 +9,7 @@ from pipeline.datasets.reading.findings import Stated, Uncertain, Unmentioned, s
 from pipeline.datasets.reading.tables import Table, listing
 from pipeline.datasets.reading.trees import has_image_ending
 from pipeline.errors import StudyError
+from pipeline.notes import note
 
 NAMELESS = re.compile(r"Unnamed: \d+(_level_\d+)?")
 PARTS: dict[str, Part] = {
@@ -86,11 +86,6 @@ class TableSpec(DatasetSpec):
         names = [c for c in table.columns if c in declared or (c in unknown and self.task != "multi-label")]
         # The first label is the first in alphabetical order: the publication's code sorts the columns.
         return stated(table, sorted(names) if self.task == "first-label" else names, self.uncertain, self.unmentioned)
-
-
-def note(text: str) -> None:
-    """Tell the user something that is no error; it goes to the stage's log, so it names no patient and no file."""
-    sys.stderr.write(f"{text}\n")
 
 
 def parts(table: Table, column: str) -> list[Part]:
