@@ -256,7 +256,7 @@ def test_an_instance_that_is_called_like_a_path_names_no_file(tmp_path: Path) ->
     prepared(tmp_path, "folders")
     finished = call(tmp_path, "--cores", "2", "--", "results/index/folders.parquet")
     assert finished.returncode == 0, finished.stdout
-    everywhere = [path.name for path in (tmp_path.parent).rglob("*KanarieInstance*")]
+    everywhere = [path.name for path in tmp_path.rglob("*KanarieInstance*")]
     assert everywhere == ["KanarieInstance.dcm"]
 
 
