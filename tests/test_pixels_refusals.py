@@ -153,16 +153,23 @@ def test_a_syntax_without_a_decoder_is_refused_by_name(tmp_path: Path) -> None:
     assert "transfer syntax" in early_reason(path)
 
 
-def test_a_deflated_file_is_inflated_only_up_to_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deflated_header_is_inflated_only_up_to_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_dicom(tmp_path, np.zeros((512, 512), np.uint16), DeflatedExplicitVRLittleEndian)
     assert path.stat().st_size < 4096
     assert inspect(path, STORED).frames == 1
     assert not pixels(path).any()
-    whole = path.read_bytes()
-    for prefix in (0, 132):
-        path.write_bytes(whole[prefix:])
-        monkeypatch.setattr("pipeline.pixels.dicomfile.LIMIT", 2**19 if prefix else 2**18)
-        assert "deflated file is larger" in early_reason(path)
+    monkeypatch.setattr("pipeline.pixels.dicomfile.HEADER_LIMIT", 64)
+    monkeypatch.setattr("pipeline.pixels.streams.BLOCK", 64)
+    assert "deflated file is larger" in early_reason(path)
+
+
+def test_a_deflated_file_is_read_where_its_pixels_are_whole(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 2**16, (64, 64), np.uint16)
+    path = write_dicom(tmp_path, values, DeflatedExplicitVRLittleEndian)
+    np.testing.assert_allclose(pixels(path)[0, 0] * 65535, values, atol=0.01)
+    path.write_bytes(path.read_bytes()[:-400])
+    assert inspect(path, STORED).frames == 1
+    assert "truncated" in reason(path)
 
 
 def test_a_file_that_says_the_wrong_vr_encoding_of_itself_is_read(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ decoders, some of which can end the interpreter on a damaged file: call it throu
 """
 
 import hashlib
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -63,7 +64,10 @@ def _reader(path: Path) -> _Reader:
     # Imported late: the Snakefile needs PixelSpec alone, and is parsed anew in every cluster job.
     from pipeline.pixels import dicom, nifti, raster, tiff
 
-    require(path.stat().st_size <= LIMIT, "the file is larger than the limit on one image")
+    status = path.stat()
+    # Opening a pipe would wait for somebody to write into it.
+    require(stat.S_ISREG(status.st_mode), "not a file but a device, a pipe or a folder")
+    require(status.st_size <= LIMIT, "the file is larger than the limit on one image")
     with path.open("rb") as file:
         start = file.read(START)
     for reader in (raster, dicom, tiff, nifti):

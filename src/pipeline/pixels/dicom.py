@@ -53,11 +53,10 @@ def read(path: Path, spec: PixelSpec, frames: Sequence[int] | None) -> Decoded:
         with quiet(), refusing("the DICOM header cannot be read"):
             header = read_header(file.dataset, spec)
             noted = _warnings(file.dataset, header, spec)
-        with quiet() as caught, refusing("the pixel data cannot be decoded"):
+        with quiet(), refusing("the pixel data cannot be decoded"):
             found = Inspection(header.frames, header.rows, header.columns)
             wanted = chosen(frames, found, spec, 1 if header.monochrome else 3)
             pixels = _pixels(file, header, spec, wanted)
-    noted += tuple(sorted({str(warning.message) for warning in caught if warning.category is UserWarning}))
     return Decoded(with_channels(pixels, spec.channels), noted)
 
 

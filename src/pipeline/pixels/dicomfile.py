@@ -1,24 +1,24 @@
 """A DICOM file opened at its pixel data: everything before it parsed, nothing of it read."""
 
 import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import pydicom
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import _at_pixel_data, _read_file_meta_info, read_dataset
 
-from pipeline.pixels.contract import LIMIT, quiet, refusing, require
+from pipeline.pixels.contract import quiet, refusing, require
+from pipeline.pixels.streams import Bounded, Inflating
 
 PIXEL_DATA = (0x7FE0, 0x0010)
 UNDEFINED = 0xFFFFFFFF
-BLOCK = 2**24
+HEADER_LIMIT = 2**26
+"""Bytes that a deflated header may have: 64 MiB, for the sake of look-up tables and functional groups."""
 DEFLATED: str = uid.DeflatedExplicitVRLittleEndian
 
 
@@ -31,12 +31,12 @@ class Opened:
         stream: The file, or what it inflates to.
         start: Where in the stream the value of PixelData starts.
         length: Bytes of that value; None for compressed frames, which end with a delimiter.
-        available: Bytes that the stream has from there on.
+        available: Bytes that the stream has from there on, as far as that is known before they are inflated.
         words: Whether the value is made of 16-bit words (VR OW), which matters in big endian.
     """
 
     dataset: Dataset
-    stream: BinaryIO
+    stream: Bounded | Inflating
     start: int
     length: int | None
     available: int
@@ -71,10 +71,12 @@ def opened(path: Path) -> Iterator[Opened]:
 
 
 def _at_pixels(file: BinaryIO) -> Opened:
-    dataset, stream = _inflated(file) or (pydicom.dcmread(file, force=True, stop_before_pixels=True), file)
+    dataset, stream = _inflated(file) or _plain(file)
     implicit, little_endian = dataset.original_encoding
     words, length, start = _element(stream, "<" if little_endian else ">")
-    available = stream.seek(0, 2) - start
+    if isinstance(stream, Inflating):
+        stream.limit = start + (length or 0)
+    available = stream.size() - start
     if dataset.file_meta.get("TransferSyntaxUID") is None:
         native = bool(little_endian) and length is not None
         require(native, "the file does not say how its pixels are encoded, or has none")
@@ -82,7 +84,12 @@ def _at_pixels(file: BinaryIO) -> Opened:
     return Opened(dataset, stream, start, length, available, words)
 
 
-def _element(stream: BinaryIO, order: str) -> tuple[bool, int | None, int]:
+def _plain(file: BinaryIO) -> tuple[Dataset, Bounded]:
+    stream = Bounded(file)
+    return pydicom.dcmread(stream, force=True, stop_before_pixels=True), stream
+
+
+def _element(stream: Bounded | Inflating, order: str) -> tuple[bool, int | None, int]:
     """Read the head of the element PixelData: whether its VR is OW, the length of its value, and where that starts.
 
     Whether there is a VR is seen here, because some files say otherwise of themselves: taken for a length, every VR
@@ -95,7 +102,7 @@ def _element(stream: BinaryIO, order: str) -> tuple[bool, int | None, int]:
     return head[4:6] == b"OW", None if length == UNDEFINED else length, stream.tell()
 
 
-def _inflated(file: BinaryIO) -> tuple[Dataset, BinaryIO] | None:
+def _inflated(file: BinaryIO) -> tuple[Dataset, Inflating] | None:
     """Return the parsed header and the stream of a deflated file, and None for all other kinds.
 
     pydicom would inflate all of it at once, whatever its size. The transfer syntax is among a file's first elements.
@@ -107,13 +114,8 @@ def _inflated(file: BinaryIO) -> tuple[Dataset, BinaryIO] | None:
     if meta.get("TransferSyntaxUID") != DEFLATED:
         file.seek(0)
         return None
-    inflate, stream = zlib.decompressobj(-zlib.MAX_WBITS), BytesIO()
-    while not inflate.eof and (block := inflate.unconsumed_tail or file.read(BLOCK)):
-        stream.write(inflate.decompress(block, BLOCK))
-        require(stream.tell() <= LIMIT, "the deflated file is larger than the limit on one image")
-    require(inflate.eof, "the deflated file is truncated")
-    stream.seek(0)
-    dataset = read_dataset(stream, False, True, stop_when=_at_pixel_data)
+    stream = Inflating(file, HEADER_LIMIT)
+    dataset = read_dataset(cast(BinaryIO, stream), False, True, stop_when=_at_pixel_data)
     dataset.file_meta = meta
     dataset.set_original_encoding(False, True, dataset._character_set)
     return dataset, stream

@@ -66,6 +66,8 @@ def _opened(file: BinaryIO, spec: PixelSpec) -> Iterator[tuple[Image.Image, int]
     require(spec.intensity == "stored", "a PNG or JPEG file has no modality units: its intensity can only be 'stored'")
     # This process may hold code that asked Pillow to invent what is missing of a truncated file.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
+    # Pillow's own limit would refuse what is within ours, by another reason; ours is checked from the header, too.
+    Image.MAX_IMAGE_PIXELS = None
     with warnings.catch_warnings(), refusing("the image cannot be decoded"):
         warnings.simplefilter("ignore")
         with Image.open(file, formats=("PNG", "JPEG")) as image:
