@@ -36,9 +36,9 @@ rule inspect:
         "logs/inspect/{dataset}.log",
     # Before everything else, so that input that cannot be trusted stops a study before it has cost anything.
     priority: 100
-    threads: 16
     conda:
         "../envs/pipeline.yaml"
+    threads: 16
     params:
         folder=lambda wildcards, output: output.samples.removesuffix(".parquet"),
         private=lambda wildcards, output: output.mapping.removesuffix(".mapping.csv"),

@@ -37,9 +37,9 @@ rule normalize:
         "logs/normalize/{dataset}/{shard}.log",
     # As early as inspecting: what decoding finds may stop the study, too.
     priority: 100
-    threads: 16
     conda:
         "../envs/pipeline.yaml"
+    threads: 16
     params:
         spec=lambda wildcards: study.datasets[wildcards.dataset].pixels.written(),
         root=lambda wildcards: study.datasets[wildcards.dataset].root,
