@@ -333,9 +333,9 @@ def test_every_family_refuses_a_wrong_root(tmp_path: Path) -> None:
 
 
 def test_every_family_has_a_layout() -> None:
-    from tests.test_layouts import CALLED, LAYOUTS
+    from tests.test_layouts import LAYOUTS
 
-    run = {LAYOUTS[name](RAW / name)["family"] for name in CALLED}
+    run = {build(RAW / name)["family"] for name, build in LAYOUTS.items()}
     assert run == set(families.names("datasets"))
 
 

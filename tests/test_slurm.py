@@ -17,9 +17,12 @@ from tests.slurm.cluster import Cluster, running, unavailable
 from tests.studies import ROOT, checkout, configure, environment
 
 TABLE = "results/gap_table/echo.csv"
-JOBS = {"synthesize": 1, "index": 1, "normalize": 2, "encode": 4, "decode": 4, "train": 4, "evaluate": 2, "tabulate": 1}
+JOBS = {
+    **{"synthesize": 1, "inspect": 1, "normalize": 2, "index": 1, "encode": 4, "decode": 4},
+    **{"train": 4, "evaluate": 2, "tabulate": 1},
+}
 """How many batch jobs of each rule the study below has."""
-LOCAL = {"salt": 1, "lay_out_images": 1, "lay_out_latents": 2, "lay_out_reconstructions": 2}
+LOCAL = {"salt": 1, "inspect_shard": 2, "lay_out_images": 1, "lay_out_latents": 2, "lay_out_reconstructions": 2}
 """And the jobs that run where Snakemake runs."""
 STUDY: dict[str, Any] = {
     "replicates": 100,
@@ -104,7 +107,8 @@ def test_a_study_gives_the_same_table_on_slurm_as_on_one_machine(cluster: Cluste
     ended = cluster.ended()
     assert {job: fields["JobState"] for job, fields in ended.items()} == dict.fromkeys(submitted, "COMPLETED")
     # A rule's threads become the processors that Slurm grants.
-    assert {rule: ended[job]["ProcCnt"] for job, rule in submitted.items()} == dict.fromkeys(JOBS, "1") | {"index": "4"}
+    granted = {rule: ended[job]["ProcCnt"] for job, rule in submitted.items()}
+    assert granted == dict.fromkeys(JOBS, "1") | {"inspect": "8", "normalize": "8"}
 
     assert "Nothing to be done" in end(start(through_slurm, *arguments))
     assert len(cluster.ended()) == len(submitted)

@@ -32,7 +32,7 @@ class Memory:
     def __init__(self, path: Path, pixels: PixelSpec, salt: Salt) -> None:
         self._path, self._salt = path, salt
         self.made_by = made_by(pixels, salt)
-        self._known: dict[tuple[str, int, int], str] = {}
+        self._known: dict[tuple[str, int, str], str] = {}
         if path.is_file():
             table = pd.read_parquet(path, filters=[("made_by", "==", self.made_by)])
             keys = zip(table["file"], table["bytes"], table["changed"], strict=True)
@@ -51,7 +51,7 @@ class Memory:
             table = table.assign(header=list(known.values()), made_by=self.made_by)
             write_atomically(self._path, lambda path: table.to_parquet(path, index=False))
 
-    def _key(self, path: str, stamp: Stamp) -> tuple[str, int, int]:
+    def _key(self, path: str, stamp: Stamp) -> tuple[str, int, str]:
         return self._salt.keyed("file", path), stamp.size, stamp.changed
 
 

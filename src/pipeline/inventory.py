@@ -65,13 +65,18 @@ def _digest(text: str) -> str:
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells, without reading it, that a file may have changed: bytes, and nanoseconds of its last change."""
+    """What tells, without reading it, that a file may have changed.
+
+    Attributes:
+        size: bytes.
+        changed: nanoseconds of its last change, or the hash of a generated file.
+    """
 
     size: int
-    changed: int
+    changed: str
 
 
 def read(inventory: Path) -> dict[str, Stamp]:
     """Return the files of an inventory, sorted by path."""
     lines = (line.rsplit(",", 2) for line in inventory.read_text().split("\n")[1:-1])
-    return dict(sorted((path, Stamp(int(size), int(changed))) for path, size, changed in lines))
+    return dict(sorted((path, Stamp(int(size), changed)) for path, size, changed in lines))

@@ -35,7 +35,7 @@ def _of_labels(summary: Mapping[str, Any]) -> list[str]:
     if "task" not in summary:
         return ["No labels: only reconstructions are measured."]
     positive = ", ".join(f"{name} {count}" for name, count in summary["positive"].items())
-    found = [f"{summary['task']}, split by {summary['split']}. Samples of each class: {positive}."]
+    found = [f"{str(summary['task']).capitalize()}, split by {summary['split']}. Samples of each class: {positive}."]
     if summary["unlabelled"]:
         found.append(f"{summary['unlabelled']} samples are unlabelled: they are encoded, and no head sees them.")
     if summary["dropped"]:
