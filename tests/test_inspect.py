@@ -201,6 +201,27 @@ def test_a_header_is_read_once_for_as_long_as_its_file_does_not_change(
     assert len(read) == 49
 
 
+@pytest.mark.usefixtures("in_process")
+def test_headers_that_were_read_survive_a_call_that_is_killed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headers, "SAVE_PERIOD", 0.0)
+    read: list[str] = []
+    original = headers.inspect
+
+    def killed_at_the_tenth(path: Path, pixels: headers.PixelSpec) -> headers.Inspection:
+        if len(read) == 10:
+            read.append(path.name)
+            raise KeyboardInterrupt
+        read.append(path.name)
+        return original(path, pixels)
+
+    monkeypatch.setattr(headers, "inspect", killed_at_the_tenth)
+    with pytest.raises(KeyboardInterrupt):
+        inspected(root)
+    made = inspected(root)
+    assert len(made.samples) == 24
+    assert len(read) == 11 + 14
+
+
 def test_the_program_writes_no_name_outside_private(root: Path, tmp_path: Path) -> None:
     (root / f"b/{NAME}-b0/0.png").write_text("no image")
     (tmp_path / "salt").write_text(SALT + "\n")

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from pipeline.pixels import READERS, Inspection, PixelSpec, inspect
 from pipeline.progress import progress
 from pipeline.quarantine import Outcome, survive
 
+SAVE_PERIOD = 60.0
+"""Seconds."""
 IDENTIFIERS = ("patient", "study", "series", "instance")
 
 
@@ -33,6 +36,7 @@ class Memory:
         self._path, self._salt = path, salt
         self.made_by = made_by(pixels, salt)
         self._known: dict[tuple[str, int, str], str] = {}
+        self._saved = time.monotonic()
         if path.is_file():
             table = pd.read_parquet(path, filters=[("made_by", "==", self.made_by)])
             keys = zip(table["file"], table["bytes"], table["changed"], strict=True)
@@ -43,13 +47,23 @@ class Memory:
         text = self._known.get(self._key(path, stamp))
         return None if text is None else _from_json(text)
 
-    def keep(self, headers: Mapping[str, Inspection], stamps: Mapping[str, Stamp]) -> None:
-        """Remember these headers, and no others."""
-        known = {self._key(path, stamps[path]): _to_json(header) for path, header in headers.items()}
-        if known != self._known:
-            table = pd.DataFrame(known.keys(), columns=["file", "bytes", "changed"])
-            table = table.assign(header=list(known.values()), made_by=self.made_by)
-            write_atomically(self._path, lambda path: table.to_parquet(path, index=False))
+    def learn(self, path: str, stamp: Stamp, header: Inspection) -> None:
+        """Remember a header, and now and then all of them: a call that is killed loses a minute of reading."""
+        self._known[self._key(path, stamp)] = _to_json(header)
+        if time.monotonic() - self._saved > SAVE_PERIOD:
+            self._save()
+
+    def keep(self, stamps: Mapping[str, Stamp]) -> None:
+        """Forget all files but these, and save."""
+        wanted = {self._key(path, stamp) for path, stamp in stamps.items()}
+        self._known = {key: header for key, header in self._known.items() if key in wanted}
+        self._save()
+
+    def _save(self) -> None:
+        table = pd.DataFrame(self._known.keys(), columns=["file", "bytes", "changed"])
+        table = table.assign(header=list(self._known.values()), made_by=self.made_by)
+        write_atomically(self._path, lambda path: table.to_parquet(path, index=False))
+        self._saved = time.monotonic()
 
     def _key(self, path: str, stamp: Stamp) -> tuple[str, int, str]:
         return self._salt.keyed("file", path), stamp.size, stamp.changed
@@ -82,7 +96,13 @@ def read(
     survivors = survive(functools.partial(_inspect, root, pixels, salt), fresh, workers, preload=READERS)
     outcomes = iter(progress(survivors, len(fresh), "reading headers", " files"))
     for path, header in known.items():
-        yield next(outcomes) if header is None else Outcome(path, header, None)
+        if header is not None:
+            yield Outcome(path, header, None)
+            continue
+        outcome = next(outcomes)
+        if outcome.value is not None:
+            memory.learn(path, stamps[path], outcome.value)
+        yield outcome
 
 
 def _inspect(root: Path, pixels: PixelSpec, salt: Salt, path: str) -> Inspection:

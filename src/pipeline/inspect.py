@@ -83,7 +83,7 @@ def _found(
     outcomes = headers.read(Path(spec.root), spec.pixels, present, salt, memory, workers)
     all_read = {outcome.item: outcome for outcome in outcomes}
     accepted = {path: outcome.value for path, outcome in all_read.items() if outcome.value is not None}
-    memory.keep(accepted, present)
+    memory.keep(present)
     found = [Found(entry, accepted[entry.path]) for entry in listed if entry.path in accepted]
     refused = [(entry.path, "the file is missing") for entry in listed if entry.path not in present]
     refused += [(path, outcome.reason or "") for path, outcome in all_read.items() if outcome.value is None]
