@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
 
 from pipeline import labels
 from pipeline.errors import StudyError
@@ -52,6 +51,9 @@ def assign(
 
 
 def _parts(strata: NDArray[np.int64], groups: NDArray[np.int64], folds: int, seed: int) -> list[Rows]:
+    # Here, because every job imports this module, and only the one that assigns folds needs a second to load this.
+    from sklearn.model_selection import StratifiedGroupKFold
+
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         # Of few unlabelled samples, or of few that have no class: every class has been counted before.
