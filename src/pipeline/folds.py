@@ -45,12 +45,14 @@ def assign(
         if count < folds:
             raise StudyError(f"class {name!r} has {count} patients, which is too few for {folds} folds")
     assigned = np.full(len(given), UNUSED, np.int64)
-    for fold, rows in enumerate(_parts(labels.strata(given), groups, folds, seed)):
+    # By name, as the publication does: the splitter's ties are broken by the order of the classes' names.
+    strata = np.array([*classes, "(none)", "(unlabelled)"])[labels.strata(given)]
+    for fold, rows in enumerate(_parts(strata, groups, folds, seed)):
         assigned[rows] = fold
     return assigned
 
 
-def _parts(strata: NDArray[np.int64], groups: NDArray[np.int64], folds: int, seed: int) -> list[Rows]:
+def _parts(strata: NDArray[np.generic], groups: NDArray[np.int64], folds: int, seed: int) -> list[Rows]:
     # Here, because every job imports this module, and only the one that assigns folds needs a second to load this.
     from sklearn.model_selection import StratifiedGroupKFold
 
