@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import zarr
 from safetensors.torch import load_file, save_file
 
 from pipeline import families
 from pipeline.autoencoders import AutoencoderSpec
+from pipeline.encode import lay_out_latents
 from pipeline.errors import StudyError
 from pipeline.natural_images import natural_images
+from pipeline.store import Layout, lay_out
 from tests.untrained import entry, untrained
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -184,6 +187,17 @@ def test_packed_latents_are_those_of_the_pipeline(folder: Path) -> None:
     moved = first.encode(IMAGES).mean + np.exp(latents.log_variance / 2)
     step = model.bn(torch.from_numpy(moved).view(2, 32, 4, 2, 4, 2).permute(0, 1, 3, 5, 2, 4).reshape(2, 128, 4, 4))
     np.testing.assert_allclose(step.numpy() - found.mean, np.exp(found.log_variance / 2), atol=1e-4)
+
+
+@pytest.mark.parametrize(("space", "shape"), [("raw", [4, 32, 32]), ("packed", [16, 16, 16])])
+def test_a_store_says_which_space_it_holds(tmp_path: Path, space: str, shape: list[int]) -> None:
+    spec = read("diffusers-kl-flux2", **entry("diffusers-kl-flux2", tmp_path), space=space)
+    images, latents = tmp_path / "images.zarr", tmp_path / "latents.zarr"
+    lay_out(images, Layout(2, (3, 64, 64), 1, "uint16", {"kind": "pixels"}))
+    lay_out_latents(images, spec, 1, latents)
+    array = zarr.open_array(latents, mode="r")
+    assert array.attrs["space"] == space
+    assert list(array.shape) == [2, *shape]
 
 
 def test_packing_needs_an_even_number_of_places(tmp_path: Path) -> None:
