@@ -21,6 +21,7 @@ from pipeline.autoencoders.orthogonal import haar
 from pipeline.errors import StudyError
 from pipeline.natural_images import natural_images
 from pipeline.networks.patches import shuffle, unshuffle
+from tests import untrained
 
 ROOT = Path(__file__).parent.parent
 WEIGHTS = ROOT / "resources" / "weights"
@@ -33,17 +34,9 @@ CONTROLS: dict[str, dict[str, Any]] = {
     "lossy": {"stride": 4},
 }
 SHIPPED = {f"diffusers-{name}": {"folder": str(WEIGHTS / name)} for name in ("kl", "vq", "tiny")}
-# The folder and the file of the last two are known only when a test runs.
-ENTRIES: dict[str, dict[str, Any]] = {**CONTROLS, **SHIPPED, "diffusers-dc": {"folder": ""}, "tae": {"weights": FLUX}}
-DEEP = {
-    "encoder_block_out_channels": [8, 16],
-    "decoder_block_out_channels": [8, 16],
-    "encoder_layers_per_block": [0, 1],
-    "decoder_layers_per_block": [0, 1],
-    "encoder_qkv_multiscales": [[], []],
-    "decoder_qkv_multiscales": [[], []],
-    "latent_channels": 4,
-}
+# What the last ones read is known only when a test runs.
+UNTRAINED: dict[str, dict[str, Any]] = {family: {} for family in untrained.FAMILIES}
+ENTRIES: dict[str, dict[str, Any]] = {**CONTROLS, **SHIPPED, **UNTRAINED, "tae": {"weights": FLUX}}
 LOSSLESS = ["identity", "pixel-unshuffle", "orthogonal"]
 PIXELS = natural_images(6, 64, seed=41)
 
@@ -55,23 +48,19 @@ def read(family: str, **options: object) -> AutoencoderSpec:
 
 
 @pytest.fixture(scope="session")
-def deep(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder with an untrained deep-compression autoencoder: none is shipped."""
-    from pipeline.networks.diffusers_classes import build
-
-    folder = tmp_path_factory.mktemp("deep")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        build("AutoencoderDC", DEEP).save_pretrained(folder)
-    return str(folder)
+def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """Untrained autoencoders on disk, by family: none is shipped."""
+    return {family: untrained.entry(family, tmp_path_factory.mktemp(family)) for family in UNTRAINED}
 
 
 @pytest.fixture(params=families.names("autoencoders"))
 def spec(request: pytest.FixtureRequest) -> AutoencoderSpec:
     if request.param == "tae":
         return read("tae", weights=str(request.getfixturevalue("shared") / "weights" / FLUX))
-    if request.param == "diffusers-dc":
-        return read("diffusers-dc", folder=request.getfixturevalue("deep"))
+    if request.param == "diffusers-rae":
+        pytest.importorskip("transformers", reason="the encoder of AutoencoderRAE is one of the package transformers")
+    if request.param in UNTRAINED:
+        return read(request.param, **request.getfixturevalue("small")[request.param])
     return read(request.param)
 
 
@@ -102,6 +91,10 @@ def test_produced_arrays_are_as_declared(spec: AutoencoderSpec, channels: int) -
 
 
 def test_images_need_not_be_square(spec: AutoencoderSpec) -> None:
+    if spec.family == "diffusers-rae":
+        with pytest.raises(StudyError, match="32 x 64"):
+            spec.latent_shape((3, 32, 64))
+        return
     images = PIXELS[:1, :, :32]
     autoencoder = spec.load(3)
     latents = autoencoder.encode(images).mean
@@ -145,8 +138,8 @@ def test_a_size_that_does_not_divide_is_refused(spec: AutoencoderSpec) -> None:
         spec.latent_shape((3, 63, 64))
 
 
-def test_specifications_are_read_without_torch(deep: str) -> None:
-    entries = [{"family": family, **entry} for family, entry in {**ENTRIES, "diffusers-dc": {"folder": deep}}.items()]
+def test_specifications_are_read_without_torch(small: dict[str, dict[str, str]]) -> None:
+    entries = [{"family": family, **entry} for family, entry in {**ENTRIES, **small}.items()]
     code = (
         "import sys; from pipeline import families\n"
         f"specs = [families.spec('autoencoders', entry) for entry in {entries}]\n"

@@ -1,9 +1,11 @@
 """A deep-compression autoencoder without a posterior (diffusers' AutoencoderDC; Chen et al., 2025)."""
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
-from pipeline.autoencoders import Autoencoder
-from pipeline.networks.folder import FolderSpec
+from pipeline.networks.folder import FolderSpec, Model
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Spec(FolderSpec):
@@ -11,24 +13,7 @@ class Spec(FolderSpec):
 
     network: ClassVar[str] = "AutoencoderDC"
     blocks: ClassVar[str] = "encoder_block_out_channels"
-    latent_dtype: ClassVar[Literal["float16", "float32"]] = "float16"
 
-    def latent_channels(self, configuration: dict[str, Any]) -> int:
-        """Return the channels of the code."""
-        return int(configuration["latent_channels"])
-
-    def load(self, image_channels: int) -> Autoencoder:
-        """Read the weights."""
-        from pipeline.networks.adapter import Codec, TorchAutoencoder
-        from pipeline.networks.diffusers_classes import read
-
-        channels = int(self.configuration()["in_channels"])
-        model = read(self.network, self.folder)
-        codec = Codec(
-            network=model,
-            channels=channels,
-            lowest=-1.0,
-            encode=lambda images: (model.encode(images).latent, None),
-            decode=lambda latents: model.decode(latents).sample,
-        )
-        return TorchAutoencoder(codec, image_channels)
+    def encode(self, model: Model, images: "Tensor") -> "tuple[Tensor, None]":
+        """Return the code."""
+        return model.encode(images).latent, None

@@ -4,15 +4,19 @@ Latents are the codes themselves ("quantised"), or what the encoder gives before
 code ("pre-quantised"); then decoding replaces it. Both decode to the same image.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pipeline.autoencoders import Autoencoder
-from pipeline.networks.folder import FolderSpec
+from pipeline.networks.folder import FolderSpec, Model
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Spec(FolderSpec):
     """An autoencoder in a local folder."""
 
+    # A code that is rounded is no longer in the codebook.
+    latent_dtype: ClassVar[Literal["float16", "float32"]] = "float32"
     network: ClassVar[str] = "VQModel"
 
     space: Literal["quantised", "pre-quantised"] = "quantised"  # type: ignore[assignment]
@@ -22,30 +26,21 @@ class Spec(FolderSpec):
         """Return the length of a code."""
         return int(configuration.get("vq_embed_dim") or configuration["latent_channels"])
 
-    def load(self, image_channels: int) -> Autoencoder:
-        """Read the weights and the codebook."""
-        from torch import Tensor
+    def encode(self, model: Model, images: "Tensor") -> "tuple[Tensor, None]":
+        """Return the codes, or the vectors that they replace."""
+        latents = model.encode(images).latents
+        return (_nearest(model, latents) if self.space == "quantised" else latents), None
 
-        from pipeline.networks.adapter import Codec, TorchAutoencoder
-        from pipeline.networks.diffusers_classes import read
+    def decode(self, model: Model, latents: "Tensor") -> "Tensor":
+        """Return the images of the codes, or of the codes next to these vectors."""
+        codes = latents if self.space == "quantised" else _nearest(model, latents)
+        by_place = model.config.norm_type == "spatial"
+        images: Tensor = model.decoder(model.post_quant_conv(codes), codes if by_place else None)
+        return images
 
-        configuration = self.configuration()
-        model = read(self.network, self.folder)
-        by_place = configuration.get("norm_type") == "spatial"
 
-        def nearest(latents: Tensor) -> Tensor:
-            # Looked up in the codebook: the class itself returns latents + (code - latents), which rounds.
-            count, _, rows, columns = latents.shape
-            codes: Tensor = model.quantize.embedding(model.quantize(latents)[2][2])
-            return codes.reshape(count, rows, columns, -1).permute(0, 3, 1, 2)
-
-        def encode(images: Tensor) -> tuple[Tensor, None]:
-            latents = model.encode(images).latents
-            return (nearest(latents) if self.space == "quantised" else latents), None
-
-        def decode(latents: Tensor) -> Tensor:
-            codes = latents if self.space == "quantised" else nearest(latents)
-            images: Tensor = model.decoder(model.post_quant_conv(codes), codes if by_place else None)
-            return images
-
-        return TorchAutoencoder(Codec(model, int(configuration["in_channels"]), -1.0, encode, decode), image_channels)
+def _nearest(model: Model, latents: "Tensor") -> "Tensor":
+    # Looked up in the codebook: the class itself returns latents + (code - latents), which rounds.
+    count, _, rows, columns = latents.shape
+    codes: Tensor = model.quantize.embedding(model.quantize(latents)[2][2])
+    return codes.reshape(count, rows, columns, -1).permute(0, 3, 1, 2)

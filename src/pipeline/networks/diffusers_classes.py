@@ -2,7 +2,7 @@
 
 import inspect
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import diffusers
 import torch
@@ -10,9 +10,7 @@ import torch
 from pipeline.errors import StudyError
 from pipeline.networks import vision_operators  # noqa: F401  (diffusers imports torchvision when a class is first used)
 from pipeline.networks.folder import WEIGHTS
-
-Model: TypeAlias = Any
-"""An autoencoder of diffusers, which states no types that a checker could use."""
+from pipeline.networks.folder import Model as Model
 
 
 def build(network: str, architecture: dict[str, Any]) -> Model:
@@ -41,7 +39,7 @@ def read(network: str, folder: str) -> Model:
             torch_dtype=torch.float32,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
+    except (OSError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         raise StudyError(f"{folder} cannot be read as {network}: {error}") from error
     if wrong := sorted(str(key) for keys in information.values() for key in keys):
         raise StudyError(f"{weights} and its config.json do not fit together at {wrong[0]}")

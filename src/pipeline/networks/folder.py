@@ -1,25 +1,37 @@
 """What the configuration says of an autoencoder that lies in a folder in diffusers' layout. No torch is imported."""
 
 import json
-from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from pipeline.autoencoders import AutoencoderSpec, Shape
+from pipeline.autoencoders import Autoencoder, AutoencoderSpec, Shape
 from pipeline.errors import StudyError
 from pipeline.networks.patches import grid
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CONFIGURATION = "config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
+Model: TypeAlias = Any
+"""An autoencoder of diffusers, which states no types that a checker could use."""
+
 
 class FolderSpec(AutoencoderSpec):
-    """An autoencoder of one of diffusers' classes."""
+    """An autoencoder of one of diffusers' classes.
 
+    What most of them share is here: a Gaussian posterior whose mean is the latent, and pixels in [-1, 1]. The scale and
+    the shift that a diffusion pipeline would apply to latents stand in the configuration and are not applied.
+    """
+
+    latent_dtype: ClassVar[Literal["float16", "float32"]] = "float16"
     network: ClassVar[str]
     """The class."""
     blocks: ClassVar[str] = "block_out_channels"
     """The argument of the class that lists its levels, each half as wide and high as the one before."""
+    lowest: ClassVar[float] = -1.0
+    """What stands for a pixel of 0 in the class; 1 stands for a pixel of 1."""
 
     folder: str
     """Holds config.json and diffusion_pytorch_model.safetensors."""
@@ -31,12 +43,45 @@ class FolderSpec(AutoencoderSpec):
     def latent_shape(self, image: Shape) -> Shape:
         """Return (c, H / stride, W / stride) as the folder's configuration states them."""
         configuration = self.configuration()
-        stride = 2 ** (len(configuration[self.blocks]) - 1)
-        return self.latent_channels(configuration), *grid(image, stride)
+        return self.latent_channels(configuration), *grid(image, self.stride(configuration))
 
-    @abstractmethod
+    def stride(self, configuration: dict[str, Any]) -> int:
+        """Return how many pixels, down and across, become one place of the latents."""
+        return int(2 ** (len(configuration[self.blocks]) - 1))
+
     def latent_channels(self, configuration: dict[str, Any]) -> int:
         """Return how many channels the latents have."""
+        return int(configuration["latent_channels"])
+
+    def image_channels(self, configuration: dict[str, Any]) -> int:
+        """Return how many channels the images of the class have."""
+        return int(configuration["in_channels"])
+
+    def load(self, image_channels: int) -> Autoencoder:
+        """Read the weights."""
+        from pipeline.networks.adapter import Codec, TorchAutoencoder
+        from pipeline.networks.diffusers_classes import read
+
+        channels = self.image_channels(self.configuration())
+        model = read(self.network, self.folder)
+        codec = Codec(
+            network=model,
+            channels=channels,
+            lowest=self.lowest,
+            encode=lambda images: self.encode(model, images),
+            decode=lambda latents: self.decode(model, latents),
+        )
+        return TorchAutoencoder(codec, image_channels)
+
+    def encode(self, model: Model, images: "Tensor") -> "tuple[Tensor, Tensor | None]":
+        """Return the mean and the log-variance of the posterior, both n x c x h x w."""
+        posterior = model.encode(images).latent_dist
+        return posterior.mode(), posterior.logvar
+
+    def decode(self, model: Model, latents: "Tensor") -> "Tensor":
+        """Return the images."""
+        images: Tensor = model.decode(latents).sample
+        return images
 
     def configuration(self) -> dict[str, Any]:
         """Read config.json.

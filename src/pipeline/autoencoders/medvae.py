@@ -1,0 +1,48 @@
+"""The two-dimensional models of MedVAE (Varma et al., arXiv 2502.14753), posterior mean.
+
+The published checkpoints keep their weights under `state_dict`; a safetensors file with the same keys is read here.
+Everything about the architecture that the published YAML files state can be seen in the shapes of the weights. Pixels
+are mapped to [-1, 1] as MedVAE's loader does, but by this project's pixel contract, while that loader first stretches
+every image to its own minimum and maximum. The features that MedVAE computes from a code by `channel_ds` and
+`channel_proj`, which cannot be decoded, are not used.
+"""
+
+from typing import ClassVar, Literal
+
+from pipeline.autoencoders import Autoencoder, AutoencoderSpec, Shape
+from pipeline.networks.latent_diffusion import architecture
+from pipeline.networks.patches import grid
+
+
+class Spec(AutoencoderSpec):
+    """An autoencoder in one local file."""
+
+    latent_dtype: ClassVar[Literal["float16", "float32"]] = "float16"
+
+    weights: str
+    """A safetensors file with the keys of a published checkpoint's `state_dict`."""
+
+    def latent_shape(self, image: Shape) -> Shape:
+        """Return (c, H / stride, W / stride): c is 1, 3 or 4 and the stride 4 or 8 for the published models."""
+        found = architecture(self.weights)
+        return found["latent_channels"], *grid(image, 2 ** (len(found["block_out_channels"]) - 1))
+
+    def files(self) -> list[str]:
+        """Return the weights."""
+        return [self.weights]
+
+    def load(self, image_channels: int) -> Autoencoder:
+        """Read the weights. A model of grey images takes grey images only."""
+        from torch import Tensor
+
+        from pipeline.networks.adapter import Codec, TorchAutoencoder
+        from pipeline.networks.latent_diffusion_weights import read
+
+        model = read(self.weights)
+
+        def encode(images: Tensor) -> tuple[Tensor, Tensor]:
+            posterior = model.encode(images).latent_dist
+            return posterior.mode(), posterior.logvar
+
+        codec = Codec(model, model.config.in_channels, -1.0, encode, lambda latents: model.decode(latents).sample)
+        return TorchAutoencoder(codec, image_channels)
