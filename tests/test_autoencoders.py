@@ -21,6 +21,7 @@ from pipeline.autoencoders.orthogonal import haar
 from pipeline.errors import StudyError
 from pipeline.natural_images import natural_images
 from pipeline.networks.patches import shuffle, unshuffle
+from tests.onnx_files import unshuffling
 
 ROOT = Path(__file__).parent.parent
 WEIGHTS = ROOT / "resources" / "weights"
@@ -32,9 +33,12 @@ CONTROLS: dict[str, dict[str, Any]] = {
     "orthogonal": {"stride": 4, "seed": 1},
     "lossy": {"stride": 4},
 }
+CODECS: dict[str, dict[str, Any]] = {"dct": {"stride": 4, "keep": 6}, "jpeg": {"quality": 75}}
 SHIPPED = {f"diffusers-{name}": {"folder": str(WEIGHTS / name)} for name in ("kl", "vq", "tiny")}
-# The folder and the file of the last two are known only when a test runs.
-ENTRIES: dict[str, dict[str, Any]] = {**CONTROLS, **SHIPPED, "diffusers-dc": {"folder": ""}, "tae": {"weights": FLUX}}
+# The folder and the files of the last three are known only when a test runs.
+ENTRIES: dict[str, dict[str, Any]] = {**CONTROLS, **CODECS, **SHIPPED}
+ENTRIES |= {"diffusers-dc": {"folder": ""}, "tae": {"weights": FLUX}}
+ENTRIES["onnx"] = {"encoder": "", "decoder": "", "encoder_range": [-1, 1]}
 DEEP = {
     "encoder_block_out_channels": [8, 16],
     "decoder_block_out_channels": [8, 16],
@@ -66,12 +70,20 @@ def deep(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A pair of ONNX graphs that rearranges patches."""
+    return unshuffling(tmp_path_factory.mktemp("pair"))
+
+
 @pytest.fixture(params=families.names("autoencoders"))
 def spec(request: pytest.FixtureRequest) -> AutoencoderSpec:
     if request.param == "tae":
         return read("tae", weights=str(request.getfixturevalue("shared") / "weights" / FLUX))
     if request.param == "diffusers-dc":
         return read("diffusers-dc", folder=request.getfixturevalue("deep"))
+    if request.param == "onnx":
+        return read("onnx", **request.getfixturevalue("pair"))
     return read(request.param)
 
 
@@ -129,7 +141,7 @@ def test_rounding_of_stored_latents_is_far_below_what_the_decoder_resolves(spec:
 
 def test_files_are_named_so_that_a_change_is_seen(spec: AutoencoderSpec) -> None:
     assert all(Path(name).is_file() for name in spec.files())
-    assert bool(spec.files()) == (spec.family not in CONTROLS)
+    assert bool(spec.files()) == (spec.family not in {**CONTROLS, **CODECS})
 
 
 def test_a_misspelt_key_is_refused(spec: AutoencoderSpec) -> None:
@@ -145,8 +157,9 @@ def test_a_size_that_does_not_divide_is_refused(spec: AutoencoderSpec) -> None:
         spec.latent_shape((3, 63, 64))
 
 
-def test_specifications_are_read_without_torch(deep: str) -> None:
-    entries = [{"family": family, **entry} for family, entry in {**ENTRIES, "diffusers-dc": {"folder": deep}}.items()]
+def test_specifications_are_read_without_torch(deep: str, pair: dict[str, str]) -> None:
+    found = {**ENTRIES, "diffusers-dc": {"folder": deep}, "onnx": {**ENTRIES["onnx"], **pair}}
+    entries = [{"family": family, **entry} for family, entry in found.items()]
     code = (
         "import sys; from pipeline import families\n"
         f"specs = [families.spec('autoencoders', entry) for entry in {entries}]\n"

@@ -1,4 +1,5 @@
 """Networks, the libraries that hold them, and what families share.
 
-`patches` and `folder` import no torch; everything else here does, so only `load` and training reach it.
+`patches`, `folder`, `finite`, `cosine`, `jpeg_blocks` and `jpeg_files` are NumPy and Pillow at most; `onnx_graphs` and
+`onnx_pair` import ONNX Runtime; everything else here imports torch. Only `load` and training reach those.
 """
