@@ -247,6 +247,34 @@ def test_weights_outside_a_graph_must_be_named_and_are_files_of_the_autoencoder(
     assert spec.files() == [pair["encoder"], pair["decoder"], *data]
 
 
+def test_weights_of_one_name_in_two_folders_are_not_mixed_up(tmp_path: Path) -> None:
+    outside = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
+    encoder = unshuffling(tmp_path / "one", **outside)["encoder"]
+    (tmp_path / "two").mkdir()
+    conv = helper.make_node("ConvTranspose", ["latent", "kernel"], ["image"], strides=[4, 4])
+    kernel = {"kernel": patches(3, 4) / 2}
+    decoder = save(tmp_path / "two/decoder.onnx", [conv], {"latent": ("n", 48, "h", "w")}, ["image"], kernel, **outside)
+    data = [str(tmp_path / folder / "weights.bin") for folder in ("one", "two")]
+    autoencoder = read(encoder=encoder, decoder=decoder, data=data).load(3)
+    latents = autoencoder.encode(PIXELS).mean
+    np.testing.assert_array_equal(latents, unshuffle(PIXELS, 4))
+    np.testing.assert_allclose(autoencoder.decode(latents), PIXELS / 2, atol=1e-6)
+
+
+def test_an_encoder_whose_grid_does_not_grow_with_the_image_is_refused(tmp_path: Path) -> None:
+    pair = unshuffling(tmp_path, stride=8)
+    nodes = [
+        helper.make_node("Conv", ["image", "kernel"], ["patches"], strides=[8, 8]),
+        helper.make_node("Slice", ["patches", "start", "stop", "axes"], ["latent"]),
+    ]
+    ends = {"start": np.array([0, 0]), "stop": np.array([8, 8]), "axes": np.array([2, 3])}
+    weights = {"kernel": patches(3, 8), **ends}
+    pair["encoder"] = save(tmp_path / "cut.onnx", nodes, {"image": ("n", 3, "h", "w")}, ["latent"], weights)
+    autoencoder = read(**pair).load(3)
+    with pytest.raises(StudyError, match="makes 192 x 8 x 8 of 3 x 128 x 64, not 192 x 16 x 8"):
+        autoencoder.encode(np.concatenate([PIXELS, PIXELS], axis=2))
+
+
 @pytest.mark.parametrize("ends", [[1, -1], [0, 0], [0, float("nan")], [0, float("inf")], [0]])
 def test_ranges_must_ascend(ends: list[float]) -> None:
     with pytest.raises(ValidationError, match="encoder_range"):
@@ -266,10 +294,31 @@ def test_a_published_pair_is_read_as_its_authors_read_it(shared: Path) -> None:
     encoder, decoder = (onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]) for file in spec.files())
     np.testing.assert_allclose(latents, encoder.run(None, {"input": PIXELS * 2 - 1})[0], atol=1e-4)
     levels = [torch.from_numpy(level) for level in decoder.run(None, {"latent": latents})]
-    assert [level.shape[-1] for level in levels] == [64, 32, 16, 8] or len(levels) == 4
+    assert [level.shape[-1] for level in levels] == [8, 16, 32, 64]
     grown = [torch.nn.functional.interpolate(level, (64, 64), mode="bilinear", align_corners=False) for level in levels]
     expected = (sum(grown).numpy() * 127 + 127) / 255
     np.testing.assert_allclose(autoencoder.decode(latents), np.clip(expected, 0, 1), atol=1e-5)
+
+
+def psnr(images: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
+    return -10 * np.log10(np.square(images.astype(np.float64) - others).mean(axis=(1, 2, 3)))
+
+
+def test_a_published_pair_is_as_faithful_as_stated_on_crops_of_medical_images(shared: Path) -> None:
+    golden = np.load(shared / "weights" / "taef2" / "golden.npz", allow_pickle=False)
+    images = (golden["image_uint8"].transpose(0, 3, 1, 2) / 255).astype(np.float32)
+    autoencoder = vaelight(shared).load(3)
+    found = psnr(autoencoder.decode(autoencoder.encode(images).mean), images)
+    assert np.floor(found.min()) == 21
+    assert np.floor(found.max()) == 27
+
+
+@pytest.mark.parametrize("dataset", ["chest-xray", "dermatoscopy", "lung-ultrasound"])
+def test_a_published_pair_is_as_faithful_as_stated_on_whole_medical_images(shared: Path, dataset: str) -> None:
+    images = real_images(shared / "data" / dataset / "images", colour=dataset == "dermatoscopy", size=128)
+    autoencoder = vaelight(shared).load(images.shape[1])
+    found = psnr(autoencoder.decode(autoencoder.encode(images).mean), images)
+    assert 20.5 < found.mean() < 27.5
 
 
 def real_images(folder: Path, *, colour: bool, size: int) -> NDArray[np.float32]:

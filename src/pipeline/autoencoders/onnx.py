@@ -32,7 +32,7 @@ class Spec(AutoencoderSpec):
     decoder: str
     """Graph with one input, n x c x h x w latents."""
     data: list[str] = []
-    """Files beside the graphs that hold weights which the graphs only refer to."""
+    """Files with weights that a graph only refers to, each in the folder of its graph or below."""
     encoder_range: Range
     """The values that the encoder takes for a pixel of 0 and a pixel of 1."""
     decoder_range: Range | None = None

@@ -78,10 +78,13 @@ def _session(file: str, data: Sequence[str]) -> Session:
     options.log_severity_level = SEVERE
     # Nothing lies below a file: the runtime would otherwise look for a graph's weights in the working folder.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(Path(file).resolve()))
-    if data:
-        contents = [Path(path).read_bytes() for path in data]
-        names = [Path(path).name for path in data]
-        options.add_external_initializers_from_files_in_memory(names, contents, [len(content) for content in contents])
+    # A graph names them as they lie below its folder: two graphs' files may well have one name.
+    folder = Path(file).parent
+    beside = {str(Path(path).relative_to(folder)): path for path in data if Path(path).is_relative_to(folder)}
+    contents = [Path(path).read_bytes() for path in beside.values()]
+    if contents:
+        sizes = [len(content) for content in contents]
+        options.add_external_initializers_from_files_in_memory(list(beside), contents, sizes)
     try:
         return onnxruntime.InferenceSession(Path(file).read_bytes(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # The runtime's exceptions have no base class of their own.

@@ -55,8 +55,12 @@ class OnnxAutoencoder:
 
     def encode(self, images: Pixels) -> Latents:
         """Encode n x C x H x W pixels; raise StudyError for a size that does not fit, or values that are not finite."""
-        self.latent_shape((images.shape[1], images.shape[2], images.shape[3]))
-        return self._encode(images)
+        shape = self.latent_shape((images.shape[1], images.shape[2], images.shape[3]))
+        latents = self._encode(images)
+        if latents.mean.shape[1:] != shape:
+            made = _text(latents.mean.shape[1:])
+            raise StudyError(f"{self.pair.encoder.file} makes {made} of {_text(images.shape[1:])}, not {_text(shape)}")
+        return latents
 
     def decode(self, latents: Array) -> Pixels:
         """Decode n x c x h x w latents; raise StudyError for values that are not finite."""
