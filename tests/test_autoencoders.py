@@ -22,6 +22,7 @@ from pipeline.errors import StudyError
 from pipeline.natural_images import natural_images
 from pipeline.networks.patches import shuffle, unshuffle
 from tests import untrained
+from tests.onnx_files import unshuffling
 
 ROOT = Path(__file__).parent.parent
 WEIGHTS = ROOT / "resources" / "weights"
@@ -33,10 +34,12 @@ CONTROLS: dict[str, dict[str, Any]] = {
     "orthogonal": {"stride": 4, "seed": 1},
     "lossy": {"stride": 4},
 }
+CODECS: dict[str, dict[str, Any]] = {"dct": {"stride": 4, "keep": 6}, "jpeg": {"quality": 75}}
 SHIPPED = {f"diffusers-{name}": {"folder": str(WEIGHTS / name)} for name in ("kl", "vq", "tiny")}
 # What the last ones read is known only when a test runs.
 UNTRAINED: dict[str, dict[str, Any]] = {family: {} for family in untrained.FAMILIES}
-ENTRIES: dict[str, dict[str, Any]] = {**CONTROLS, **SHIPPED, **UNTRAINED, "tae": {"weights": FLUX}}
+ENTRIES: dict[str, dict[str, Any]] = {**CONTROLS, **CODECS, **SHIPPED, **UNTRAINED, "tae": {"weights": FLUX}}
+ENTRIES["onnx"] = {"encoder": "", "decoder": "", "encoder_range": [-1, 1]}
 LOSSLESS = ["identity", "pixel-unshuffle", "orthogonal"]
 PIXELS = natural_images(6, 64, seed=41)
 
@@ -53,6 +56,12 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]
     return {family: untrained.entry(family, tmp_path_factory.mktemp(family)) for family in UNTRAINED}
 
 
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A pair of ONNX graphs that rearranges patches."""
+    return unshuffling(tmp_path_factory.mktemp("pair"))
+
+
 @pytest.fixture(params=families.names("autoencoders"))
 def spec(request: pytest.FixtureRequest) -> AutoencoderSpec:
     if request.param == "tae":
@@ -61,6 +70,8 @@ def spec(request: pytest.FixtureRequest) -> AutoencoderSpec:
         pytest.importorskip("transformers", reason="the encoder of AutoencoderRAE is one of the package transformers")
     if request.param in UNTRAINED:
         return read(request.param, **request.getfixturevalue("small")[request.param])
+    if request.param == "onnx":
+        return read("onnx", **request.getfixturevalue("pair"))
     return read(request.param)
 
 
@@ -122,7 +133,7 @@ def test_rounding_of_stored_latents_is_far_below_what_the_decoder_resolves(spec:
 
 def test_files_are_named_so_that_a_change_is_seen(spec: AutoencoderSpec) -> None:
     assert all(Path(name).is_file() for name in spec.files())
-    assert bool(spec.files()) == (spec.family not in CONTROLS)
+    assert bool(spec.files()) == (spec.family not in {**CONTROLS, **CODECS})
 
 
 def test_a_misspelt_key_is_refused(spec: AutoencoderSpec) -> None:
@@ -138,8 +149,9 @@ def test_a_size_that_does_not_divide_is_refused(spec: AutoencoderSpec) -> None:
         spec.latent_shape((3, 63, 64))
 
 
-def test_specifications_are_read_without_torch(small: dict[str, dict[str, str]]) -> None:
-    entries = [{"family": family, **entry} for family, entry in {**ENTRIES, **small}.items()]
+def test_specifications_are_read_without_torch(small: dict[str, dict[str, str]], pair: dict[str, str]) -> None:
+    found = {**ENTRIES, **small, "onnx": {**ENTRIES["onnx"], **pair}}
+    entries = [{"family": family, **entry} for family, entry in found.items()]
     code = (
         "import sys; from pipeline import families\n"
         f"specs = [families.spec('autoencoders', entry) for entry in {entries}]\n"

@@ -53,7 +53,8 @@ def exercise(stage, module):
         return
     spec, family = sys.modules[module].Spec, module.rsplit(".")[-1].replace("_", "-")
     if stage in ("pipeline.encode", "pipeline.decode"):
-        entry = {"family": family, "stride": 4, "seed": 0, "weights": folder + "/none"}
+        entry = {"family": family, "stride": 4, "seed": 0, "weights": folder + "/none", "keep": 4, "quality": 75}
+        entry |= {"encoder": folder + "/none", "decoder": folder + "/none", "encoder_range": [0, 1]}
         entry["folder"] = shipped.get(family, folder)
         entry = {key: value for key, value in entry.items() if key in spec.model_fields}
         with suppress(OSError, sys.modules["pipeline.errors"].StudyError):
