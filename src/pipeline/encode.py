@@ -78,7 +78,8 @@ def main() -> None:
     latents = encode(rows, start, stop, spec.load(rows.shape[0]), arguments.batch)
     made_by = {
         "spec": spec.model_dump(mode="json"),
-        "files": {Path(file).name: sha256(Path(file)) for file in spec.files()},
+        # In the order of the specification: two files may have one name.
+        "files": [sha256(Path(file)) for file in spec.files()],
         "images": sha256(shard_path(arguments.images, arguments.shard)),
     }
     beside = statistics(latents)
