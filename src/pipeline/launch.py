@@ -69,16 +69,8 @@ def refresh(name: str, dataset: DatasetSpec, benchmark: str | None) -> None:
 
 def _inspect(name: str, specification: Path, listing: Path, salt: Path, folder: Path) -> None:
     command = [sys.executable, "-m", "pipeline.inspect", "--spec", str(specification), "--inventory", str(listing)]
-    command += [
-        "--salt",
-        str(salt),
-        "--folder",
-        str(folder),
-        "--private",
-        f"private/{name}",
-        "--workers",
-        str(os.cpu_count()),
-    ]
+    command += ["--salt", str(salt), "--folder", str(folder), "--private", f"private/{name}"]
+    command += ["--workers", str(os.cpu_count())]
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     finished = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if finished.returncode:
