@@ -16,7 +16,7 @@ def radiograph(side: int, seed: int = 0) -> NDArray[np.uint16]:
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:side, 0:side] / side
     scene = 2048 + 1500 * np.sin(5 * rows + seed) * np.cos(4 * columns) + random.normal(0, 20, (side, side))
-    return scene.clip(0, 4095).astype(np.uint16)
+    return np.asarray(scene.clip(0, 4095), np.uint16)
 
 
 def dataset(pixels: NDArray[Any], **attributes: object) -> Dataset:

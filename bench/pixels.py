@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom import uid
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from bench import files
 from bench.measure import Row, bytes_read, in_turn
@@ -50,7 +50,7 @@ def _ours(dataset: pydicom.Dataset, pixels: np.ndarray) -> Callable[[], np.ndarr
 
     def window() -> np.ndarray:
         Monochrome(dataset, header, VOI, False)(pixels, 0, out)
-        return out[0]
+        return np.asarray(out[0])
 
     return window
 
