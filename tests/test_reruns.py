@@ -173,3 +173,20 @@ def test_a_job_does_not_list_the_data_sets_folder(study: Path) -> None:
     shutil.rmtree(study / "images")
     planned = call(study, "--mode", "subprocess", "--dry-run", "--", TABLE)
     assert planned.returncode == 0, planned.stdout
+
+
+def test_an_edited_label_indexes_and_trains_again_and_decodes_nothing(tmp_path: Path) -> None:
+    folder = tiny(tmp_path)
+    paths = sorted(path.relative_to(folder / "images") for path in (folder / "images").glob("*/*/*"))
+    rows = [f"{path},{path.parts[1]},{path.parts[0]}" for path in paths]
+    labelled = copy.deepcopy(STUDY)
+    labelled["datasets"]["blobs"] |= {"family": "filelist", "labels": "labels.csv"}
+    configure(folder, labelled)
+    (folder / "labels.csv").write_text("\n".join(["path,id,label", *rows]) + "\n")
+    run(folder)
+    # Both images of one patient, whose label was wrong.
+    rows[:2] = [row.replace(",bright", ",dim") for row in rows[:2]]
+    (folder / "labels.csv").write_text("\n".join(["path,id,label", *rows]) + "\n")
+    jobs = plan(folder)
+    assert (jobs["index"], jobs["train"], jobs["evaluate"]) == (1, 4, 2)
+    assert not {"inspect", "normalize", "encode", "decode"} & set(jobs)
