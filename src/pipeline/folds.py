@@ -16,6 +16,8 @@ Rows = NDArray[np.int64]
 UNUSED = -1
 PARTS = {"test": 0, "validation": 1, "train": 2}
 """The folds that an official split's parts are: of the three only fold 0 is tested."""
+REMEDY = {"part": "; set 'leaks' to drop to leave the training samples out", "fold": ""}
+"""What can be done about a patient on two sides of an official split."""
 
 
 @dataclass(frozen=True)

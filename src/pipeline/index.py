@@ -144,10 +144,9 @@ def _require_one_side(table: pd.DataFrame, column: str, spec: DatasetSpec, paths
     if not shared.any() or (column == "part" and spec.leaks == "drop"):
         return
     ends = table[table["patient"] == table["patient"][shared].iloc[0]].drop_duplicates(column).index
-    remedy = "; set 'leaks' to drop to leave the training samples out" if column == "part" else ""
     raise StudyError(
         f"{int(shared.sum())} samples of a patient, or of patients who share an image, are in two official "
-        f"{column}s{remedy}",
+        f"{column}s{folds.REMEDY[column]}",
         " and ".join(f"{path} in {side}" for path, side in zip(paths.loc[ends], table.loc[ends, column], strict=True)),
     )
 

@@ -15,14 +15,12 @@ from pipeline import families, headers, labels, sources
 from pipeline.datasets import DatasetSpec, Found, Listed
 from pipeline.errors import StudyError
 from pipeline.files import sha256, write_atomically, write_text
-from pipeline.folds import across
+from pipeline.folds import REMEDY, across
 from pipeline.identifiers import Salt
 from pipeline.inventory import Stamp, read
 from pipeline.notes import collected
 from pipeline.program import run
 from pipeline.store import rows_per_shard
-
-LEAKS = "; set 'leaks' to drop to leave such training samples out"
 
 
 @dataclass(frozen=True)
@@ -139,9 +137,7 @@ def _with_official(samples: pd.DataFrame, paths: pd.Series, spec: DatasetSpec) -
         shared = across(samples[column], samples["patient"])
         if shared.any() and (spec.leaks == "stop" or column == "fold"):
             culprits = paths[samples["patient"] == samples["patient"][shared].iloc[0]].unique()[:9]
-            raise StudyError(
-                f"a patient is in two official {column}s{LEAKS if column == 'part' else ''}", ", ".join(culprits)
-            )
+            raise StudyError(f"a patient is in two official {column}s{REMEDY[column]}", ", ".join(culprits))
     if spec.split == "official" and spec.classes and not {"part", "fold"} & set(samples):
         raise StudyError(f"{spec.root} has no official split; set 'split' to folds")
     return samples

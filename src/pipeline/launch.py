@@ -13,6 +13,7 @@ from pipeline.errors import StudyError
 from pipeline.files import sha256, write_text
 from pipeline.identifiers import Salt
 from pipeline.inspect import made_from
+from pipeline.plan import Plan
 from pipeline.sources import SOURCE
 from pipeline.store import Manifest, shard_path
 from pipeline.study import Study
@@ -33,24 +34,25 @@ def prepare(study: Study) -> None:
     require_files(study)
     if not lock.hold(Path(".snakemake")):
         return
+    plan = Plan(study)
     for name, dataset in study.datasets.items():
+        listing = Path(plan.inventory(name))
         try:
-            refresh(name, dataset, study.generated(name))
+            if study.generated(name) is None:
+                inventory.refresh(Path(dataset.root), listing)
+            refresh(name, dataset, listing)
         except StudyError as error:
             raise StudyError(f"datasets: {name}: {error.message}", error.detail) from None
     for shard, manifest in lost_shards(Path("results")):
         mark_lost(shard, manifest)
 
 
-def refresh(name: str, dataset: DatasetSpec, benchmark: str | None) -> None:
+def refresh(name: str, dataset: DatasetSpec, listing: Path) -> None:
     """Bring what is known of a data set's files up to date, so that only what changed makes a job run.
 
     Snakemake would run everything behind a job that runs, whatever that job finds. So once `inspect` has run, later
     changes of files, tables and configuration are looked at here, with the headers that are known already.
     """
-    listing = Path(f"results/benchmarks/{benchmark}.inventory.csv" if benchmark else f"private/{name}.inventory.csv")
-    if benchmark is None:
-        inventory.refresh(Path(dataset.root), listing)
     specification = Path(f"private/{name}.spec.json")
     if not specification.is_file() or specification.read_text() != dataset.written():
         write_text(specification, dataset.written())

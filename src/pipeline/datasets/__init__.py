@@ -58,7 +58,8 @@ class DatasetSpec(Spec):
     """Names of the classes. Empty: the data set has no labels, and only its reconstructions are measured."""
     task: Task = "single-label"
     """`single-label`: every sample has one class. `multi-label`: any number, each may be missing. `first-label`: reduce
-    a multi-label set to the first class that each sample has, as the publication does."""
+    a multi-label set to each sample's first finding (in alphabetical order where labels stand in columns, as in the
+    publication's code)."""
     leave_out: list[str] = []
     """Labels whose samples are left out on purpose; under `single-label` other undeclared labels stop the study."""
     split: Literal["auto", "official", "folds"] = "auto"
