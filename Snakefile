@@ -11,7 +11,7 @@ include: "workflow/rules/decode.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tabulate.smk"
-include: "workflow/rules/fit.smk"
+include: "workflow/rules/pretrain.smk"
 
 
 rule all:
