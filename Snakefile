@@ -9,6 +9,7 @@ include: "workflow/rules/index.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/encode.smk"
 include: "workflow/rules/decode.smk"
+include: "workflow/rules/measure.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tabulate.smk"
@@ -21,4 +22,5 @@ rule all:
     input:
         "results/gap_table.csv",
         "results/gap_table.html",
+        "results/fidelity.csv",
     localrule: True

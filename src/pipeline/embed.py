@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,8 @@ def main() -> None:
     check(arguments.reconstructions, [arguments.manifest])
     start, stop = shard_rows(arguments.reconstructions, arguments.shard)
     spec = Features.read(arguments.spec)
-    found = embedded(Rows(arguments.reconstructions), start, stop, arguments.batch, spec)
-    table = {"row": np.arange(start, stop), "features": found}
+    features = embedded(Rows(arguments.reconstructions), start, stop, arguments.batch, spec)
+    table: dict[str, NDArray[Any]] = {"row": np.arange(start, stop), "features": features}
     write_atomically(arguments.features, lambda path: save_file(table, path))
 
 

@@ -41,14 +41,13 @@ class Gaussian:
 
 def _triangle(values: Floats) -> Floats:
     """Return the triangle R of values = Q R."""
-    triangle: Floats = np.linalg.qr(values, mode="r")
-    return triangle
+    return np.asarray(np.linalg.qr(values, mode="r"))
 
 
 def distance(first: Gaussian, second: Gaussian) -> float:
     """Return |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), with the unbiased covariances S; NaN below two samples.
 
-    With S = R'R / (n - 1), the trace of the root is the sum of the singular values of R1 R2', so nothing is inverted and
+    With S = R'R / (n - 1), the trace of the root is the sum of the singular values of R1 R2'. Nothing is inverted, and
     no root of an indefinite matrix is taken: fewer samples than dimensions are no numerical difficulty. They are a
     statistical one: the distance of few samples is too large, so compare only numbers that rest on as many.
     """

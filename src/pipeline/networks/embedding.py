@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from pipeline.errors import StudyError
+from pipeline.networks import timm_weights
 from pipeline.networks.inference import device, exact
 
 
@@ -36,7 +37,7 @@ class Embedding:
         )
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return n x d features of n x C x H x W images in [0, 1]; raise StudyError for features that are not finite."""
+        """Return n x d features of n x C x H x W images in [0, 1]; raise StudyError unless they are finite."""
         with exact():
             pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).expand(-1, 3, -1, -1)
             pixels = interpolate(pixels, self.size, mode="bilinear", antialias=True, align_corners=False)
@@ -53,9 +54,6 @@ def read(model: str, weights: Path) -> Embedding:
     Raises:
         StudyError: there is no such model, or the weights are another's.
     """
-    from timm.data import resolve_model_data_config
-
-    from pipeline.networks import timm_weights
-
     network = timm_weights.read(model, str(weights), num_classes=0)
-    return Embedding(network, resolve_model_data_config(network))
+    settings: Any = network.pretrained_cfg
+    return Embedding(network, settings)

@@ -63,7 +63,8 @@ class Lpips(nn.Module):
 
     def _features(self, images: Tensor) -> list[Tensor]:
         """Return the outputs of the five layers, channels at unit length."""
-        values = (2 * images.float().expand(-1, 3, -1, -1) - 1 - self.shift) / self.scale
+        shift, scale = self.get_buffer("shift"), self.get_buffer("scale")
+        values = (2 * images.float().expand(-1, 3, -1, -1) - 1 - shift) / scale
         found = []
         for name, (_, arguments) in LAYERS.items():
             if name in POOLED:
