@@ -100,7 +100,7 @@ def test_the_program_writes_a_shard_its_manifest_and_its_statistics(images: Path
     check(tmp_path / "latents.zarr", [tmp_path / "latents/1.json"])
     made_by = json.loads((tmp_path / "latents/1.json").read_text())["made_by"]
     assert made_by["images"] == sha256(shard_path(images, 1))
-    assert made_by["spec"] == {"family": "lossy", "space": "raw", "stride": 4}
+    assert made_by["spec"] == json.loads(read_spec(LOSSY).model_dump_json())
     expected = Rows(images).read(5, 10).reshape(5, 1, 4, 4, 4, 4).mean(axis=(3, 5))
     np.testing.assert_allclose(Rows(tmp_path / "latents.zarr").read(5, 10), expected, atol=1e-6)
     np.testing.assert_allclose(
