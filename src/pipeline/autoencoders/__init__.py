@@ -23,6 +23,15 @@ Shape = tuple[int, int, int]
 """Channels, height, width of one sample."""
 
 
+PIXELS_AT_A_TIME = 32 * 128 * 128
+MOST_IMAGES = 32
+
+
+def batch_size(image: Shape) -> int:
+    """Return how many images of (C, H, W) are encoded or decoded at a time: a bound of what one batch takes."""
+    return max(1, min(MOST_IMAGES, PIXELS_AT_A_TIME // (image[1] * image[2])))
+
+
 @dataclass(frozen=True)
 class Latents:
     """Raw latents of a batch.
