@@ -15,8 +15,8 @@ CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "encoder_block_out_channels": [8, 16],
             "decoder_block_out_channels": [8, 16],
-            "encoder_layers_per_block": [0, 1],
-            "decoder_layers_per_block": [0, 1],
+            "encoder_layers_per_block": [1, 1],
+            "decoder_layers_per_block": [1, 1],
             "encoder_qkv_multiscales": [[], []],
             "decoder_qkv_multiscales": [[], []],
             "latent_channels": 4,

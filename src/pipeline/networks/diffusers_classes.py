@@ -28,8 +28,8 @@ def _without(package: str) -> Iterator[None]:
             sys.modules[package] = found
 
 
-# diffusers imports transformers with the first of its autoencoders that is used, and every job would wait for that. Only
-# AutoencoderRAE needs it, and gets it from `rae_encoders`.
+# diffusers imports transformers with the first of its autoencoders that is used, and every job would wait for that.
+# Only AutoencoderRAE needs it, and gets it from `rae_encoders`.
 with nullcontext() if "diffusers" in sys.modules else _without("transformers"):
     import diffusers
     import diffusers.models.autoencoders
