@@ -8,6 +8,7 @@ include: "workflow/rules/normalize.smk"
 include: "workflow/rules/index.smk"
 include: "workflow/rules/encode.smk"
 include: "workflow/rules/decode.smk"
+include: "workflow/rules/measure.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tabulate.smk"
@@ -20,4 +21,5 @@ rule all:
     input:
         "results/gap_table.csv",
         "results/gap_table.html",
+        "results/fidelity.csv",
     localrule: True

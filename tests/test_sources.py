@@ -11,7 +11,7 @@ from pipeline import families
 from pipeline.sources import SOURCE, files, imports
 
 ROOT = Path(__file__).parent.parent
-PLAIN = ("normalize", "evaluate", "tabulate", "collect", "illustrate")
+PLAIN = ("normalize", "measure", "embed", "evaluate", "tabulate", "collect", "illustrate")
 FAMILIES: dict[str, families.Kind] = {
     "synthesize": "benchmarks",
     "inspect": "datasets",
@@ -49,6 +49,13 @@ def exercise(stage, module):
     """Do a little of what the stage does, for the sake of what is imported late."""
     if stage in ("pipeline.normalize", "pipeline.inspect"):
         sys.modules["pipeline.pixels"].inspect(Path(folder) / "1.png", sys.modules["pipeline.pixels"].PixelSpec(size=8))
+    if stage == "pipeline.measure":
+        with suppress(sys.modules["pipeline.errors"].StudyError):
+            sys.modules[stage].read_distance(Path(folder) / "none")
+    if stage == "pipeline.embed":
+        features = sys.modules["pipeline.fidelity"].Features(model="resnet10t", weights=folder + "/none")
+        with suppress(sys.modules["pipeline.errors"].StudyError):
+            sys.modules[stage].embedded(None, 0, 0, 1, features)
     if module is None:
         return
     spec, family = sys.modules[module].Spec, module.rsplit(".")[-1].replace("_", "-")

@@ -1,4 +1,4 @@
-"""Stage decode: latents back to pixels, and how faithful they are."""
+"""Stage decode: latents back to pixels."""
 
 import argparse
 from pathlib import Path
@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from pipeline.autoencoders import Autoencoder
 from pipeline.encode import read_spec
-from pipeline.files import sha256, write_atomically
+from pipeline.files import sha256
 from pipeline.program import run
-from pipeline.quality import measure
-from pipeline.store import Rows, check, from_grid, shard_path, shard_rows, to_grid, write_shard
+from pipeline.store import Rows, check, shard_path, shard_rows, to_grid, write_shard
 
 
 def decode(rows: Rows, start: int, stop: int, autoencoder: Autoencoder, batch: int) -> NDArray[np.uint16]:
@@ -24,25 +23,18 @@ def main() -> None:
     """Fill one shard of the reconstructions."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spec", required=True, help="the autoencoder's entry of the configuration as JSON")
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--image-manifest", type=Path, required=True)
     parser.add_argument("--latents", type=Path, required=True)
     parser.add_argument("--latent-manifest", type=Path, required=True)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--shard", type=int, required=True)
     parser.add_argument("--manifest", type=Path, required=True)
-    parser.add_argument("--quality", type=Path, required=True)
     parser.add_argument("--batch", type=int, default=32)
     arguments = parser.parse_args()
-    check(arguments.images, [arguments.image_manifest])
     check(arguments.latents, [arguments.latent_manifest])
-    images, latents = Rows(arguments.images), Rows(arguments.latents)
     start, stop = shard_rows(arguments.store, arguments.shard)
     spec = read_spec(arguments.spec)
-    pixels = decode(latents, start, stop, spec.load(images.shape[0]), arguments.batch)
-    quality = measure(images.read(start, stop), from_grid(pixels))
-    quality.insert(0, "row", np.arange(start, stop))
-    write_atomically(arguments.quality, lambda path: quality.to_parquet(path, index=False))
+    autoencoder = spec.load(Rows(arguments.store).shape[0])
+    pixels = decode(Rows(arguments.latents), start, stop, autoencoder, arguments.batch)
     made_by = {"spec": spec.model_dump(mode="json"), "latents": sha256(shard_path(arguments.latents, arguments.shard))}
     write_shard(arguments.store, arguments.shard, pixels, made_by).write(arguments.manifest)
 

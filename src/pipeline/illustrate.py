@@ -33,6 +33,7 @@ def main() -> None:
     """Write the page and the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", type=Path, required=True)
+    parser.add_argument("--fidelity", type=Path, required=True, help="the table of fidelity by class")
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--title", required=True)
     parser.add_argument("--samples", type=int, default=2, help="samples shown of every data set")
@@ -43,7 +44,9 @@ def main() -> None:
     shown = list(strips(table, arguments.results, arguments.samples))
     folder = arguments.results / "index"
     data = {name: json.loads((folder / f"{name}.json").read_text()) for name in table["dataset"].unique()}
-    write_text(arguments.page, render(table, shown, arguments.title, data))
+    # A class may be called "None" or "NA".
+    fidelity = pd.read_csv(arguments.fidelity, keep_default_na=False, na_values=[""]).fillna({"class": ""})
+    write_text(arguments.page, render(table, shown, arguments.title, data, fidelity))
     head = str(next(iter(table["head"].dropna()), ""))
     write_atomically(arguments.figure, lambda path: figure_png(table, head, path))
 

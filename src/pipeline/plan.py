@@ -91,10 +91,21 @@ class Plan:
         """Return the score file of each head."""
         return {head: f"results/scores/{dataset}/{autoencoder}/{head}/gap.csv" for head in self.heads(dataset)}
 
+    def measured(self, dataset: str, autoencoder: str) -> dict[str, list[str]]:
+        """Return the files of stage `measure` that describe an autoencoder: none where it has no decoder."""
+        decodes = self.study.autoencoders[autoencoder].decodes
+        configured = decodes and self.study.entries.fidelity.features
+        folder = f"results/fidelity/{dataset}/{autoencoder}"
+        return {
+            "fidelity": self.beside(dataset, folder, "parquet") if decodes else [],
+            "features": self.beside(dataset, folder, "features.safetensors") if configured else [],
+        }
+
     def tabulated(self, dataset: str) -> list[str]:
         """Return the files that a data set's table is made of, apart from its stores."""
-        quality = [path for entry in self._rows(dataset) for path in entry["quality"]]
-        return quality + [path for entry in self._rows(dataset) for path in entry["gaps"].values()]
+        rows = self._rows(dataset)
+        measured = [path for entry in rows for path in (*entry["fidelity"], *entry["features"])]
+        return measured + [path for entry in rows for path in entry["gaps"].values()]
 
     def table(self, dataset: str) -> str:
         """Return which autoencoders a data set's table has and where their figures stand, as JSON."""
@@ -103,9 +114,9 @@ class Plan:
     def _rows(self, dataset: str) -> list[dict[str, Any]]:
         rows = []
         for name, spec in self.study.autoencoders.items():
-            latents, reconstructions = (self.space(space, dataset, name) for space in FOLDERS)
+            latents = self.space("latent", dataset, name)
             row: dict[str, Any] = {"autoencoder": name, "family": spec.family, "latents": f"{latents}.zarr"}
-            row |= {"quality": self.beside(dataset, reconstructions, "parquet")}
+            row |= self.measured(dataset, name)
             row |= {"manifests": self.beside(dataset, latents), "gaps": self.gaps(dataset, name)}
             rows.append(row)
         return rows

@@ -12,6 +12,7 @@ from pipeline.autoencoders import AutoencoderSpec
 from pipeline.benchmarks import BenchmarkSpec
 from pipeline.datasets import DatasetSpec
 from pipeline.errors import StudyError
+from pipeline.fidelity import Fidelity
 from pipeline.heads import HeadSpec
 from pipeline.spec import Spec
 
@@ -29,6 +30,8 @@ class Entries(Spec):
     seeds: Annotated[list[int], Field(min_length=1)] = [0]
     replicates: Annotated[int, Field(ge=100)] = 1000
     """How many bootstrap replicates the intervals rest on."""
+    fidelity: Fidelity = Fidelity()
+    """Measures of reconstructions that need weights."""
     benchmarks: dict[str, dict[str, Any]] = {}
     datasets: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     autoencoders: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
