@@ -37,13 +37,13 @@ class Plan:
     def _code(self, stage: str, *families: str) -> list[str]:
         return [os.path.relpath(path) for path in sources.files(f"pipeline.{stage}", *families)]
 
-    def fitted(self, weights: str) -> list[str]:
-        """Return the source files that fitting one of the shipped autoencoders runs, those of its family included."""
+    def pretrained(self, weights: str) -> list[str]:
+        """Return the source files that training one of the shipped autoencoders runs, those of its family included."""
         recipe = Path(f"resources/weights/{weights}/recipe.json")
         if not recipe.is_file():
             raise StudyError(f"there is no recipe {recipe}")
         family = families.module_name("autoencoders", json.loads(recipe.read_text())["family"])
-        return [os.path.relpath(path) for path in sources.files("pipeline.fit", family)]
+        return [os.path.relpath(path) for path in sources.files("pipeline.pretrain", family)]
 
     def spec(self, kind: families.Kind, name: str) -> str:
         """Return one entry of the configuration as the JSON parameter of a rule."""
