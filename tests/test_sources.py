@@ -70,9 +70,10 @@ def exercise(stage, module):
     if stage in ("pipeline.encode", "pipeline.decode"):
         entry = {"family": family, "stride": 4, "seed": 0, "weights": folder + "/none", "keep": 4, "quality": 75}
         entry |= {"encoder": folder + "/none", "decoder": folder + "/none", "encoder_range": [0, 1]}
-        entry |= {"parent": "x"}
-        entry["folder"] = shipped.get(family, folder)
+        entry |= {"folder": shipped.get(family, folder), "model": "resnet10t", "parent": "x"}
         entry = {key: value for key, value in entry.items() if key in spec.model_fields}
+        if family == "timm-features":
+            entry["weights"] = None
         with suppress(OSError, sys.modules["pipeline.errors"].StudyError):
             spec(**entry).load(1)
     if stage == "pipeline.train":
