@@ -18,31 +18,11 @@ from tests import untrained
 from tests.autoencoder_entries import CODECS, CONTROLS, ENTRIES, FEATURES, FLUX, ROOT, UNTRAINED, psnr, read
 from tests.onnx_files import unshuffling
 
-<<<<<<< HEAD
-ROOT = Path(__file__).parent.parent
-WEIGHTS = ROOT / "resources" / "weights"
-FLUX = "taef2/taef2.safetensors"
-
-CONTROLS: dict[str, dict[str, Any]] = {
-    "identity": {},
-    "pixel-unshuffle": {"stride": 4},
-    "orthogonal": {"stride": 4, "seed": 1},
-    "lossy": {"stride": 4},
-}
-CODECS: dict[str, dict[str, Any]] = {"dct": {"stride": 4, "keep": 6}, "jpeg": {"quality": 75}}
-SHIPPED = {f"diffusers-{name}": {"folder": str(WEIGHTS / name)} for name in ("kl", "vq", "tiny")}
-# What the last ones read is known only when a test runs.
-UNTRAINED: dict[str, dict[str, Any]] = {family: {} for family in untrained.FAMILIES}
-ENTRIES: dict[str, dict[str, Any]] = {**CONTROLS, **CODECS, **SHIPPED, **UNTRAINED, "tae": {"weights": FLUX}}
-ENTRIES["onnx"] = {"encoder": "", "decoder": "", "encoder_range": [-1, 1]}
-# A recipe, which has neither latents nor a codec: see test_finetune.py.
-RECIPES = {"finetuned"}
-LOSSLESS = ["identity", "pixel-unshuffle", "orthogonal"]
-=======
->>>>>>> main
 PIXELS = natural_images(6, 64, seed=41)
 BY_PATCH = [*CONTROLS, *CODECS, "onnx"]
 """Families that treat patches one by one; the ONNX graphs of these tests rearrange them."""
+RECIPES = {"finetuned"}
+"""What has neither latents nor a codec: see test_finetune.py."""
 ONE_SIZE = ["diffusers-rae"]
 WITHOUT_STAGES = ["diffusers-rae"]
 """A transformer decodes, and has no maps on the way."""

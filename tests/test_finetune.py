@@ -363,6 +363,8 @@ def test_families_without_a_gradient_are_refused(large: Path, tmp_path: Path) ->
         own = parent({"family": "diffusers-vq", "folder": str(WEIGHTS / "vq"), "space": space})
         with pytest.raises(StudyError, match="no gradient passes through its latents"):
             train(large, recipe(parent="vq"), own, tmp_path / "x")
+        with pytest.raises(StudyError, match="its codebook gives the encoder no gradient"):
+            own.tuned("elsewhere")
     with pytest.raises(StudyError, match="family identity cannot be fine-tuned"):
         finetune.read_parent('{"family": "identity"}')
 
