@@ -211,7 +211,7 @@ class _Finetuning:
         decoded = self.codec.decode(self.codec.encode(images)[0])
         if not decoded.requires_grad or autograd.grad(decoded.sum(), images, allow_unused=True)[0] is None:
             raise StudyError(
-                f"{self.spec.parent} cannot be fine-tuned: no gradient passes through its latents, as they are looked up "
+                f"{self.spec.parent} cannot be fine-tuned: no gradient passes through its latents, which are looked up "
                 "in a codebook or encoded without gradients"
             )
 
