@@ -6,13 +6,15 @@ include: "workflow/rules/synthesize.smk"
 include: "workflow/rules/inspect.smk"
 include: "workflow/rules/normalize.smk"
 include: "workflow/rules/index.smk"
+include: "workflow/rules/finetune.smk"
 include: "workflow/rules/encode.smk"
+include: "workflow/rules/standardize.smk"
 include: "workflow/rules/decode.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tabulate.smk"
-include: "workflow/rules/fit.smk"
+include: "workflow/rules/pretrain.smk"
 
 
 rule all:

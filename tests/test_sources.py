@@ -27,7 +27,7 @@ CASES += [
     for stage, kind in FAMILIES.items()
     for family in families.names(kind)
 ]
-CASES += [("pipeline.fit", families.module_name("autoencoders", family)) for family in SHIPPED]
+CASES += [("pipeline.pretrain", families.module_name("autoencoders", family)) for family in SHIPPED]
 
 RUNNER = '''
 """Run every case in a child of its own, with other people's libraries loaded once; print what each child loaded."""
@@ -62,8 +62,10 @@ def exercise(stage, module):
     if stage in ("pipeline.encode", "pipeline.decode"):
         entry = {"family": family, "stride": 4, "seed": 0, "weights": folder + "/none", "keep": 4, "quality": 75}
         entry |= {"encoder": folder + "/none", "decoder": folder + "/none", "encoder_range": [0, 1]}
-        entry["folder"] = shipped.get(family, folder)
+        entry |= {"folder": shipped.get(family, folder), "model": "resnet10t"}
         entry = {key: value for key, value in entry.items() if key in spec.model_fields}
+        if family == "timm-features":
+            entry["weights"] = None
         with suppress(OSError, sys.modules["pipeline.errors"].StudyError):
             spec(**entry).load(1)
     if stage == "pipeline.train":
@@ -72,10 +74,10 @@ def exercise(stage, module):
         space = heads.Space(np.random.default_rng(0).random((12, 1, 8, 8), np.float32), labels, True, 4)
         small = {"model": "resnet10t", "epochs": 1} if family == "timm-resnet" else {}
         spec(family=family, **small).fit(space, folds.Split(0, *np.arange(12).reshape(3, 4)), 0)
-    if stage == "pipeline.fit":
+    if stage == "pipeline.pretrain":
         recipe = json.loads((Path(shipped[family]) / "recipe.json").read_text()) | {"images": 2, "steps": 1, "batch": 2}
-        fit = sys.modules["pipeline.fit"]
-        fit.fit(fit.Recipe(**recipe), Path(folder) / f"{os.getpid()}")
+        pretrain = sys.modules["pipeline.pretrain"]
+        pretrain.pretrain(pretrain.Recipe(**recipe), Path(folder) / f"{os.getpid()}")
 
 def child(stage, module=None):
     for name in (stage, module):

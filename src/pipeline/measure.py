@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.autoencoders import batch_size
 from pipeline.files import write_atomically
 from pipeline.program import run
 from pipeline.quality import measure
@@ -31,11 +32,10 @@ def measured(
         distance: LPIPS, or none: then there is no such column.
     """
     tables = []
-    for at in range(start, stop, batch):
-        rows = np.arange(at, min(at + batch, stop))
-        originals, others = (store.read(at, at + len(rows)) for store in (images, reconstructions))
+    pairs = zip(images.batches(start, stop, batch), reconstructions.batches(start, stop, batch), strict=True)
+    for at, (originals, others) in zip(range(start, stop, batch), pairs, strict=True):
         table = measure(originals, others)
-        table.insert(0, "row", rows)
+        table.insert(0, "row", np.arange(at, at + len(originals)))
         if distance:
             table["lpips"] = distance(originals, others)
         tables.append(table)
@@ -59,14 +59,13 @@ def main() -> None:
     parser.add_argument("--shard", type=int, required=True)
     parser.add_argument("--lpips", type=Path, nargs="?", help="weights of LPIPS; nothing: it is not measured")
     parser.add_argument("--fidelity", type=Path, required=True, help="the table to write")
-    parser.add_argument("--batch", type=int, default=32)
     arguments = parser.parse_args()
     check(arguments.images, [arguments.image_manifest])
     check(arguments.reconstructions, [arguments.reconstruction_manifest])
     start, stop = shard_rows(arguments.reconstructions, arguments.shard)
     distance = read_distance(arguments.lpips) if arguments.lpips else None
     images, reconstructions = Rows(arguments.images), Rows(arguments.reconstructions)
-    table = measured(images, reconstructions, start, stop, arguments.batch, distance)
+    table = measured(images, reconstructions, start, stop, batch_size(images.shape), distance)
     write_atomically(arguments.fidelity, lambda path: table.to_parquet(path, index=False))
 
 

@@ -19,8 +19,8 @@ rule lay_out_reconstructions:
 rule decode:
     """Fill one shard of one autoencoder's reconstructions."""
     input:
-        code=lambda wildcards: plan.code("decode", "autoencoders", wildcards.autoencoder),
-        files=lambda wildcards: plan.weights(wildcards.autoencoder),
+        code=lambda wildcards: plan.codec("decode", wildcards.dataset, wildcards.autoencoder),
+        files=lambda wildcards: plan.weights(wildcards.dataset, wildcards.autoencoder),
         latents="results/latents/{dataset}/{autoencoder}.zarr/zarr.json",
         latent_shard=ancient("results/latents/{dataset}/{autoencoder}.zarr/c/{shard}/0/0/0"),
         latent_manifest="results/latents/{dataset}/{autoencoder}/{shard}.json",
@@ -35,7 +35,7 @@ rule decode:
     conda:
         "../envs/pipeline.yaml"
     params:
-        spec=lambda wildcards: plan.spec("autoencoders", wildcards.autoencoder),
+        spec=lambda wildcards: plan.loaded(wildcards.dataset, wildcards.autoencoder),
         latents=store("latents"),
         store=store("layout"),
     shell:

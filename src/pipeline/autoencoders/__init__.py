@@ -23,6 +23,15 @@ Shape = tuple[int, int, int]
 """Channels, height, width of one sample."""
 
 
+PIXELS_AT_A_TIME = 32 * 128 * 128
+MOST_IMAGES = 32
+
+
+def batch_size(image: Shape) -> int:
+    """Return how many images of (C, H, W) are encoded or decoded at a time: a bound of what one batch takes."""
+    return max(1, min(MOST_IMAGES, PIXELS_AT_A_TIME // (image[1] * image[2])))
+
+
 @dataclass(frozen=True)
 class Latents:
     """Raw latents of a batch.
@@ -103,7 +112,9 @@ class AutoencoderSpec(Spec):
             return autoencoder
         from pipeline.networks.tiles import Tiled
 
-        return Tiled(autoencoder, self.tile, image[1] // self.latent_shape(image)[1])
+        tiled = Tiled(autoencoder, self.tile, image[1] // self.latent_shape(image)[1])
+        self.latent_shape((image[0], min(self.tile, image[1]), min(self.tile, image[2])))  # it takes squares, too
+        return tiled
 
     def files(self) -> list[str]:
         """Return the weight and configuration files that `load` reads; a change of one of them encodes anew."""
