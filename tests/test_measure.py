@@ -70,18 +70,17 @@ def test_rows_are_measured_one_by_one_whatever_the_batch(stores: Path, perceptua
     np.testing.assert_allclose(table["lpips"], distance(originals, others), rtol=1e-5)
 
 
-def test_no_more_than_a_batch_is_read_at_once(stores: Path) -> None:
-    class Watched:
-        def __init__(self, store: Rows) -> None:
-            self.store, self.most = store, 0
+def test_no_more_than_a_chunk_or_a_batch_is_read_at_once(stores: Path) -> None:
+    class Watched(Rows):
+        most = 0
 
         def read(self, start: int, stop: int) -> NDArray[np.float32]:
             self.most = max(self.most, stop - start)
-            return self.store.read(start, stop)
+            return super().read(start, stop)
 
-    images, reconstructions = (Watched(store) for store in rows(stores))
-    measured(images, reconstructions, 0, 7, 2)  # type: ignore[arg-type]
-    assert (images.most, reconstructions.most) == (2, 2)
+    images, reconstructions = (Watched(stores / f"{name}.zarr") for name in ("images", "reconstructions"))
+    assert len(measured(images, reconstructions, 0, 7, 2)) == 7
+    assert (images.most, reconstructions.most) == (4, 4)
 
 
 def test_the_program_measures_a_shard_and_refuses_one_that_is_damaged(stores: Path, perceptual: Path) -> None:
@@ -135,7 +134,8 @@ def planned(monkeypatch: pytest.MonkeyPatch, fidelity: dict[str, object]) -> dic
     }
     study = Study(config)
     monkeypatch.setattr(type(study.autoencoders["blind"]), "decodes", False)
-    return {name: Plan(study).measured("d", name) for name in study.autoencoders}
+    plan = Plan(study)
+    return {name: plan.measured("d", plan.member("d", name)) for name in study.autoencoders}
 
 
 def test_features_are_taken_where_they_are_configured_and_nothing_where_nothing_is_decoded(
