@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 from pipeline.autoencoders import Autoencoder, AutoencoderSpec, Shape
 from pipeline.networks.latent_diffusion import architecture
 from pipeline.networks.patches import grid
+from pipeline.weights import WeightFile
 
 
 class Spec(AutoencoderSpec):
@@ -19,7 +20,7 @@ class Spec(AutoencoderSpec):
 
     latent_dtype: ClassVar[Literal["float16", "float32"]] = "float16"
 
-    weights: str
+    weights: WeightFile
     """A safetensors file with the keys of a published checkpoint's `state_dict`."""
 
     def latent_shape(self, image: Shape) -> Shape:

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pipeline.autoencoders import Autoencoder, AutoencoderSpec, Shape
 from pipeline.networks.patches import grid
+from pipeline.weights import WeightFile
 
 LATENT_CHANNELS = 32
 STRIDE = 8
@@ -17,7 +18,7 @@ class Spec(AutoencoderSpec):
 
     latent_dtype: ClassVar[Literal["float16", "float32"]] = "float16"
 
-    weights: str
+    weights: WeightFile
     """A safetensors file with keys below `encoder.` and `decoder.`."""
 
     def latent_shape(self, image: Shape) -> Shape:
