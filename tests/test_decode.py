@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.decode import decode
-from pipeline.encode import encode, lay_out_latents, read_spec
+from pipeline.encode import Target, encode, lay_out_latents, read_spec
 from pipeline.errors import StudyError
 from pipeline.files import sha256
 from pipeline.store import GRID, Layout, Rows, check, from_grid, lay_out, shard_path, to_grid, write_shard
@@ -34,8 +34,9 @@ def latents(images: Path, spec: str) -> Path:
     autoencoder, folder = read_spec(spec), images.with_name("latents.zarr")
     lay_out_latents(images, autoencoder, 2, folder)
     for shard in range(2):
-        made = encode(Rows(images), 3 * shard, 3 * shard + 3, autoencoder.load(1), 2)
-        write_shard(folder, shard, made.mean, {}).write(images.with_name("latents") / f"{shard}.json")
+        beside = images.with_name("latents")
+        target = Target(folder, shard, beside / f"{shard}.safetensors")
+        encode(Rows(images), target, autoencoder.load(1), 2, {}).write(beside / f"{shard}.json")
     return folder
 
 

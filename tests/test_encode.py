@@ -4,14 +4,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from pipeline.autoencoders import Latents
-from pipeline.encode import encode, lay_out_latents, read_spec, statistics
+from pipeline.autoencoders import Autoencoder, Coded, Latents
+from pipeline.encode import Target, encode, lay_out_latents, read_spec
 from pipeline.errors import StudyError
 from pipeline.files import sha256
 from pipeline.store import Layout, Rows, check, lay_out, shard_path, to_grid, write_shard
@@ -45,35 +46,58 @@ class Recorder:
         return latents
 
 
+def encoded(images: Path, folder: Path, autoencoder: Autoencoder, batch: int) -> tuple[NDArray[np.float32], Any]:
+    """Encode the second half of the images; return the latents and what lies beside them."""
+    store = folder / "latents.zarr"
+    shape = autoencoder.encode(Rows(images).read(0, 1)).mean.shape[1:]
+    lay_out(store, Layout(10, shape, 2, "float32", {}))
+    manifest = encode(Rows(images), Target(store, 1, folder / "1.safetensors"), autoencoder, batch, {})
+    assert manifest.made_by == {"float32_retries": 0}
+    return Rows(store).read(5, 10), load_file(folder / "1.safetensors")
+
+
 @pytest.mark.parametrize("batch", [1, 3, 5, 100])
 @pytest.mark.parametrize("variational", [True, False])
-def test_rows_keep_their_order_whatever_the_batch(images: Path, batch: int, variational: bool) -> None:
-    rows, encoder = Rows(images), Recorder(variational)
-    made = encode(rows, 5, 10, encoder, batch)
-    np.testing.assert_array_equal(made.mean, rows.read(5, 10)[:, :, :1, :1])
-    assert sum(encoder.batches) == 5
+def test_rows_keep_their_order_whatever_the_batch(images: Path, tmp_path: Path, batch: int, variational: bool) -> None:
+    encoder = Recorder(variational)
+    latents, beside = encoded(images, tmp_path, encoder, batch)
+    np.testing.assert_array_equal(latents, Rows(images).read(5, 10)[:, :, :1, :1])
+    assert sum(encoder.batches[1:]) == 5
     assert max(encoder.batches) <= batch
-    assert (made.log_variance is not None) == variational
-    if made.log_variance is not None:
-        np.testing.assert_array_equal(made.log_variance, -made.mean)
+    assert ("log_variance" in beside) == variational
+    if variational:
+        np.testing.assert_array_equal(beside["log_variance"], -latents)
 
 
-def test_statistics_give_the_channel_statistics_of_any_choice_of_rows() -> None:
-    mean = np.random.default_rng(0).normal(2, 3, (9, 4, 5, 5)).astype(np.float32)
-    beside = statistics(Latents(mean))
+def test_statistics_give_the_channel_statistics_of_any_choice_of_rows(images: Path, tmp_path: Path) -> None:
+    latents, beside = encoded(
+        images, tmp_path, read_spec('{"family": "orthogonal", "stride": 4, "seed": 0}').load(1), 2
+    )
     assert set(beside) == {"mean", "square"}
-    chosen = [1, 4, 7]
+    chosen = [0, 1, 4]
     first, second = (beside[name][chosen].mean(axis=0) for name in ("mean", "square"))
-    exact = mean[chosen].astype(np.float64)
-    np.testing.assert_allclose(first, exact.mean(axis=(0, 2, 3)), rtol=1e-12)
-    np.testing.assert_allclose(np.sqrt(second - first**2), exact.std(axis=(0, 2, 3)), rtol=1e-9)
+    exact = latents[chosen].astype(np.float64)
+    np.testing.assert_allclose(first, exact.mean(axis=(0, 2, 3)), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(np.sqrt(second - first**2), exact.std(axis=(0, 2, 3)), rtol=1e-6)
 
 
-def test_a_log_variance_is_kept_and_must_be_finite() -> None:
-    mean = np.zeros((2, 1, 2, 2), np.float32)
-    np.testing.assert_array_equal(statistics(Latents(mean, mean - 3))["log_variance"], mean - 3)
+def test_a_codecs_files_are_counted(images: Path, tmp_path: Path) -> None:
+    codec = read_spec('{"family": "jpeg", "quality": 70}').load(1)
+    assert isinstance(codec, Coded)
+    _, beside = encoded(images, tmp_path, codec, 2)
+    np.testing.assert_array_equal(beside["file_bytes"], codec.file_bytes(Rows(images).read(5, 10)))
+
+
+def test_a_log_variance_that_is_not_finite_is_refused_and_leaves_nothing(images: Path, tmp_path: Path) -> None:
+    class Broken(Recorder):
+        def encode(self, images: NDArray[np.float32]) -> Latents:
+            mean = images[:, :, :1, :1]
+            return Latents(mean, np.full_like(mean, np.nan))
+
     with pytest.raises(StudyError, match="log-variance is not finite"):
-        statistics(Latents(mean, np.full_like(mean, np.nan)))
+        encoded(images, tmp_path, Broken(True), 2)
+    assert not (tmp_path / "1.safetensors").exists()
+    assert not shard_path(tmp_path / "latents.zarr", 1).exists()
 
 
 def test_the_layout_says_what_the_store_holds(images: Path, tmp_path: Path) -> None:
@@ -100,7 +124,7 @@ def test_the_program_writes_a_shard_its_manifest_and_its_statistics(images: Path
     check(tmp_path / "latents.zarr", [tmp_path / "latents/1.json"])
     made_by = json.loads((tmp_path / "latents/1.json").read_text())["made_by"]
     assert made_by["images"] == sha256(shard_path(images, 1))
-    assert made_by["spec"] == {"family": "lossy", "space": "raw", "stride": 4}
+    assert made_by["spec"] == json.loads(read_spec(LOSSY).model_dump_json())
     expected = Rows(images).read(5, 10).reshape(5, 1, 4, 4, 4, 4).mean(axis=(3, 5))
     np.testing.assert_allclose(Rows(tmp_path / "latents.zarr").read(5, 10), expected, atol=1e-6)
     np.testing.assert_allclose(

@@ -1,6 +1,6 @@
 """Whole shards, each a file of its own, each what its manifest says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -10,12 +10,14 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.ahead import ahead
 from pipeline.errors import StudyError
 from pipeline.store import (
     GRID,
     Layout,
     Manifest,
     Rows,
+    ShardWriter,
     check,
     from_grid,
     lay_out,
@@ -84,10 +86,18 @@ def test_shards_cover_the_rows_of_the_store_on_the_disk(tmp_path: Path) -> None:
     assert [shard_rows(store, shard) for shard in range(3)] == [(0, 9), (9, 18), (18, 25)]
 
 
-@pytest.mark.parametrize("shape", [(8, *SHAPE), (10, *SHAPE), (9, 2, 4, 5), (9, 32)])
-def test_values_that_are_not_the_shards_rows_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ((8, *SHAPE), "shard 0 of .* takes 9 rows, not 8"),
+        ((10, *SHAPE), "shard 0 of .* takes 9 rows, not 10"),
+        ((9, 2, 4, 5), r"takes \(2, 4, 4\), not \(2, 4, 5\)"),
+        ((9, 32), r"takes \(2, 4, 4\), not \(32,\)"),
+    ],
+)
+def test_values_that_are_not_the_shards_rows_are_refused(tmp_path: Path, shape: tuple[int, ...], reason: str) -> None:
     store = laid_out(tmp_path)
-    with pytest.raises(StudyError, match=r"shard 0 of .* takes \(9, 2, 4, 4\)"):
+    with pytest.raises(StudyError, match=reason):
         write_shard(store, 0, np.zeros(shape, np.float32), {})
     assert not shard_path(store, 0).exists()
 
@@ -200,3 +210,60 @@ def test_the_grid_clips_and_refuses_what_is_not_finite() -> None:
     for bad in (np.nan, np.inf, -np.inf):
         with pytest.raises(StudyError, match="not finite"):
             to_grid(np.float32([0, bad]))
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float16", "float32"])
+@pytest.mark.parametrize("step", [1, 7, 16, 100])
+def test_a_shard_written_in_parts_is_what_zarr_writes_whole(
+    tmp_path: Path, dtype: Literal["uint16", "float16", "float32"], step: int
+) -> None:
+    # 100 rows in 3 shards: chunks of 2 rows; 90 in 3 shards and 64 in 2: the last shard or chunk is not full.
+    for rows, shards in [(100, 3), (95, 3), (64, 2)]:
+        store = laid_out(tmp_path / f"{rows}.zarr", dtype, rows, shards)
+        theirs = laid_out(tmp_path / f"{rows}.theirs.zarr", dtype, rows, shards)
+        for shard in range(shards):
+            start, stop = shard_rows(store, shard)
+            whole = np.random.default_rng(shard).uniform(0, 1000, (stop - start, *SHAPE)).astype(dtype)
+            whole[: len(whole) // 3] = 0
+            with zarr.config.set({"array.write_empty_chunks": True}):
+                zarr.open_array(theirs, mode="r+")[start:stop] = whole
+            with ShardWriter(store, shard) as writer:
+                for at in range(0, len(whole), step):
+                    writer.append(whole[at : at + step])
+                manifest = writer.finish({})
+            assert shard_path(store, shard).read_bytes() == shard_path(theirs, shard).read_bytes()
+            assert (manifest.start, manifest.stop) == (start, stop)
+        np.testing.assert_array_equal(zarr.open_array(store, mode="r")[:], zarr.open_array(theirs, mode="r")[:])
+
+
+def test_an_unfinished_shard_leaves_nothing(tmp_path: Path) -> None:
+    store = laid_out(tmp_path / "store.zarr")
+    filled(store)
+    with pytest.raises(KeyboardInterrupt), ShardWriter(store, 1) as writer:
+        writer.append(values(store, 1)[:4])
+        raise KeyboardInterrupt
+    assert list(shard_path(store, 1).parent.iterdir()) == []
+    assert shard_path(store, 0).is_file()
+
+
+@pytest.mark.parametrize("size", [1, 3, 16, 64])
+def test_batches_are_the_rows_in_order(tmp_path: Path, size: int) -> None:
+    store = laid_out(tmp_path / "store.zarr", rows=96, shards=3)
+    filled(store)
+    rows = Rows(store)
+    parts = list(rows.batches(3, 90, size))
+    assert {len(part) for part in parts} <= {*range(size + 1)}
+    np.testing.assert_array_equal(np.concatenate(parts), rows.read(3, 90))
+
+
+def test_what_goes_wrong_while_reading_ahead_is_raised_where_it_is_used() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise StudyError("lost")
+
+    seen = []
+    with pytest.raises(StudyError, match="lost"):
+        for item in ahead(items()):
+            seen.append(item)
+    assert seen == [1]
+    assert list(ahead(range(4))) == [0, 1, 2, 3]

@@ -2,17 +2,22 @@
 
 import argparse
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from numpy.typing import NDArray
 
 from pipeline import families
-from pipeline.autoencoders import Autoencoder, AutoencoderSpec, Latents
+from pipeline.autoencoders import Autoencoder, AutoencoderSpec, Coded, Latents, batch_size
 from pipeline.errors import StudyError
 from pipeline.files import sha256, write_atomically
 from pipeline.program import run
-from pipeline.store import Layout, Rows, check, lay_out, shard_path, shard_rows, write_shard
+from pipeline.progress import progress
+from pipeline.store import Layout, Manifest, Rows, ShardWriter, check, lay_out, shard_path, shard_rows
+from pipeline.tensor_file import TensorFile
 
 
 def read_spec(text: str) -> AutoencoderSpec:
@@ -31,28 +36,73 @@ def lay_out_latents(images: Path, spec: AutoencoderSpec, shards: int, folder: Pa
     lay_out(folder, layout)
 
 
-def encode(rows: Rows, start: int, stop: int, autoencoder: Autoencoder, batch: int) -> Latents:
-    """Encode rows `start` to `stop`; the result does not depend on the size of the batch."""
-    parts = [autoencoder.encode(rows.read(at, min(at + batch, stop))) for at in range(start, stop, batch)]
-    means = np.concatenate([part.mean for part in parts])
-    variances = [part.log_variance for part in parts if part.log_variance is not None]
-    return Latents(means, np.concatenate(variances) if variances else None)
-
-
-def statistics(latents: Latents) -> dict[str, np.ndarray]:
-    """Return what lies beside the latents of a shard.
+class Beside:
+    """The file with what lies beside the latents of a shard, filled batch by batch.
 
     `mean` and `square` are each sample's channel means of the latent and of its square, n x c: averaged over the
     training rows of a fold they give that fold's channel statistics without reading latents of any other fold.
-    `log_variance`, n x c x h x w, is there for a variational encoder.
+    `log_variance`, n x c x h x w, is there for a variational encoder, and `file_bytes`, n, for a codec whose latents
+    have an agreed form on disk.
     """
-    values = latents.mean.astype(np.float64)
-    beside = {"mean": values.mean(axis=(2, 3)), "square": (values**2).mean(axis=(2, 3))}
-    if latents.log_variance is not None:
-        if not np.isfinite(latents.log_variance).all():
-            raise StudyError("the encoder's log-variance is not finite")
-        beside["log_variance"] = latents.log_variance.astype(np.float32)
-    return beside
+
+    def __init__(self, path: Path, rows: int) -> None:
+        self.path, self.rows, self.row = path, rows, 0
+        self.file: TensorFile | None = None
+
+    def append(self, latents: Latents, file_bytes: NDArray[np.int64] | None) -> None:
+        """Write what belongs to the next rows; raise StudyError for a log-variance that is not finite."""
+        values = latents.mean.astype(np.float64)
+        parts = {"mean": values.mean(axis=(2, 3)), "square": (values**2).mean(axis=(2, 3))}
+        if latents.log_variance is not None:
+            if not np.isfinite(latents.log_variance).all():
+                raise StudyError("the encoder's log-variance is not finite")
+            parts["log_variance"] = latents.log_variance.astype(np.float32)
+        if file_bytes is not None:
+            parts["file_bytes"] = file_bytes
+        if self.file is None:
+            shapes = {name: (str(part.dtype), (self.rows, *part.shape[1:])) for name, part in parts.items()}
+            self.file = TensorFile(self.path, shapes)
+        for name, part in parts.items():
+            self.file.write(name, self.row, part)
+        self.row += len(values)
+
+    def close(self) -> None:
+        """Hand everything to the operating system."""
+        if self.file is not None:
+            self.file.close()
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the latents of one shard go.
+
+    Attributes:
+        store: the latent store.
+        shard: its number.
+        statistics: the file beside it.
+    """
+
+    store: Path
+    shard: int
+    statistics: Path
+
+
+def encode(rows: Rows, target: Target, autoencoder: Autoencoder, batch: int, made_by: dict[str, Any]) -> Manifest:
+    """Fill one shard; what it holds does not depend on how many samples are encoded at a time."""
+    start, stop = shard_rows(target.store, target.shard)
+    batches = progress(rows.batches(start, stop, batch), math.ceil((stop - start) / batch), "encoding", " batches")
+
+    def fill(path: Path) -> None:
+        beside = Beside(path, stop - start)
+        for images in batches:
+            latents = autoencoder.encode(images)
+            writer.append(latents.mean)
+            beside.append(latents, autoencoder.file_bytes(images) if isinstance(autoencoder, Coded) else None)
+        beside.close()
+
+    with ShardWriter(target.store, target.shard) as writer:
+        write_atomically(target.statistics, fill)
+        return writer.finish(made_by | {"float32_retries": int(getattr(autoencoder, "retries", 0))})
 
 
 def main() -> None:
@@ -66,7 +116,6 @@ def main() -> None:
     parser.add_argument("--image-manifest", type=Path)
     parser.add_argument("--manifest", type=Path)
     parser.add_argument("--statistics", type=Path)
-    parser.add_argument("--batch", type=int, default=32)
     arguments = parser.parse_args()
     spec = read_spec(arguments.spec)
     if arguments.shards is not None:
@@ -74,17 +123,15 @@ def main() -> None:
         return
     check(arguments.images, [arguments.image_manifest])
     rows = Rows(arguments.images)
-    start, stop = shard_rows(arguments.store, arguments.shard)
-    latents = encode(rows, start, stop, spec.load(rows.shape[0]), arguments.batch)
     made_by = {
         "spec": spec.model_dump(mode="json"),
         # In the order of the specification: two files may have one name.
         "files": [sha256(Path(file)) for file in spec.files()],
         "images": sha256(shard_path(arguments.images, arguments.shard)),
     }
-    beside = statistics(latents)
-    write_atomically(arguments.statistics, lambda path: save_file(beside, path))
-    write_shard(arguments.store, arguments.shard, latents.mean, made_by).write(arguments.manifest)
+    autoencoder = spec.load_for(rows.shape)
+    target = Target(arguments.store, arguments.shard, arguments.statistics)
+    encode(rows, target, autoencoder, batch_size(rows.shape), made_by).write(arguments.manifest)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,19 @@ from pathlib import Path
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file next to `path`, flush it to the disk, and rename it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The ending stays what it was, because several writers choose their format by it.
-    temporary = path.with_name(f".{socket.gethostname()}.{os.getpid()}.{path.name}")
+    temporary = beside(path)
     try:
         write(temporary)
         flush(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def beside(path: Path) -> Path:
+    """Return a name in the same folder for a file that is not finished; no other process uses it."""
+    # The ending stays what it was, because several writers choose their format by it.
+    return path.with_name(f".{socket.gethostname()}.{os.getpid()}.{path.name}")
 
 
 def write_text(path: Path, text: str) -> None:

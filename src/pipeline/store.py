@@ -6,7 +6,7 @@ manifest. Writers that are not aligned to shards would lose one another's rows w
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,10 +15,13 @@ from typing import Any, Literal, Self
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from pipeline.ahead import ahead
 from pipeline.errors import StudyError
-from pipeline.files import flush, sha256, write_text
+from pipeline.files import beside, flush, sha256, write_text
+from pipeline.shard_file import Encoder, ShardFile
 
 ROWS_PER_CHUNK = 16
 """Samples in one inner chunk: small enough to read a batch, large enough that chunks are not the cost."""
@@ -81,7 +84,6 @@ def lay_out(folder: Path, layout: Layout) -> None:
     """Write the store's metadata; shard files that are there already are left alone."""
     per_shard = rows_per_shard(layout.rows, layout.shards)
     inner = math.gcd(per_shard, ROWS_PER_CHUNK)
-    pixels = layout.dtype == "uint16"
     with TemporaryDirectory() as temporary:
         zarr.create_array(
             store=f"{temporary}/store",
@@ -89,11 +91,15 @@ def lay_out(folder: Path, layout: Layout) -> None:
             chunks=(inner, *layout.shape),
             shards=(per_shard, *layout.shape),
             dtype=layout.dtype,
-            # Latents hardly compress, and reading them is what training waits for.
-            compressors=[ZstdCodec(level=3), Crc32cCodec()] if pixels else [Crc32cCodec()],
+            compressors=_compressors(np.dtype(layout.dtype)),
             attributes=layout.attributes,
         )
         write_text(folder / "zarr.json", Path(temporary, "store", "zarr.json").read_text())
+
+
+def _compressors(dtype: np.dtype[Any]) -> list[BytesBytesCodec]:
+    # Latents hardly compress, and reading them is what training waits for.
+    return [ZstdCodec(level=3), Crc32cCodec()] if dtype == np.uint16 else [Crc32cCodec()]
 
 
 def shard_path(folder: Path, shard: int) -> Path:
@@ -108,31 +114,66 @@ def shard_rows(folder: Path, shard: int) -> tuple[int, int]:
     return shard * per_shard, min((shard + 1) * per_shard, array.shape[0])
 
 
-def write_shard(folder: Path, shard: int, values: NDArray[Any], made_by: dict[str, Any]) -> Manifest:
-    """Write one whole shard and return its manifest.
+class ShardWriter:
+    """Writes one whole shard, as many rows at a time as its caller has; the shard appears when it is finished."""
 
-    Raises:
-        StudyError: the values are not this shard's rows, not of the store's kind, or not all finite in its type.
-    """
-    # An array keeps the setting under which it was opened; without it a shard of zeros would not become a file.
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        array = zarr.open_array(folder, mode="r+")
-    start, stop = shard_rows(folder, shard)
-    if values.shape != (stop - start, *array.shape[1:]):
-        raise StudyError(f"shard {shard} of {folder} takes {(stop - start, *array.shape[1:])}, not {values.shape}")
-    if values.dtype.kind != array.dtype.kind:
-        raise StudyError(f"{folder} holds {array.dtype}, and {values.dtype} would lose its fractions")
-    with np.errstate(over="ignore"):
-        stored = values.astype(array.dtype)
-    if not np.isfinite(stored).all():
-        first = start + int(np.flatnonzero(~np.isfinite(stored).all(axis=(1, 2, 3)))[0])
-        raise StudyError(f"row {first} of {folder} is not finite as {array.dtype}")
-    path = shard_path(folder, shard)
-    # What is left of an earlier shard would be read first, and fail if it is damaged.
-    path.unlink(missing_ok=True)
-    array[start:stop] = stored
-    flush(path)
-    return Manifest(start, stop, sha256(path), path.stat().st_size, made_by)
+    def __init__(self, folder: Path, shard: int) -> None:
+        self.folder, self.shard = folder, shard
+        self.array = zarr.open_array(folder, mode="r")
+        self.start, self.stop = shard_rows(folder, shard)
+        self.row = self.start
+
+    def __enter__(self) -> Self:
+        path = shard_path(self.folder, self.shard)
+        # What is left of an earlier shard must not be taken for this one.
+        path.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.temporary = beside(path)
+        dtype, chunk = self.array.dtype, self.array.chunks
+        per_shard = (self.array.shards or self.array.shape)[0]
+        encoder = Encoder(chunk, dtype, _compressors(dtype))
+        self.file = ShardFile(self.temporary, encoder, math.ceil(per_shard / chunk[0]))
+        return self
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Take the next rows.
+
+        Raises:
+            StudyError: the values are not the store's kind of samples, or not all finite in its type.
+        """
+        if values.shape[1:] != self.array.shape[1:]:
+            raise StudyError(f"{self.folder} takes {self.array.shape[1:]}, not {values.shape[1:]}")
+        if values.dtype.kind != self.array.dtype.kind:
+            raise StudyError(f"{self.folder} holds {self.array.dtype}, and {values.dtype} would lose its fractions")
+        with np.errstate(over="ignore"):
+            stored = values.astype(self.array.dtype)
+        if not np.isfinite(stored).all():
+            first = self.row + int(np.flatnonzero(~np.isfinite(stored).all(axis=(1, 2, 3)))[0])
+            raise StudyError(f"row {first} of {self.folder} is not finite as {self.array.dtype}")
+        self.row += len(values)
+        self.file.append(stored)
+
+    def finish(self, made_by: dict[str, Any]) -> Manifest:
+        """Put the shard in its place and return its manifest; raise StudyError where rows are missing or too many."""
+        if self.row != self.stop:
+            raise StudyError(
+                f"shard {self.shard} of {self.folder} takes {self.stop - self.start} rows, not {self.row - self.start}"
+            )
+        path = shard_path(self.folder, self.shard)
+        self.file.close()
+        flush(self.temporary)
+        self.temporary.replace(path)
+        return Manifest(self.start, self.stop, sha256(path), path.stat().st_size, made_by)
+
+    def __exit__(self, *_: object) -> None:
+        self.temporary.unlink(missing_ok=True)
+
+
+def write_shard(folder: Path, shard: int, values: NDArray[Any], made_by: dict[str, Any]) -> Manifest:
+    """Write one whole shard from memory and return its manifest; raise StudyError as `ShardWriter` does."""
+    with ShardWriter(folder, shard) as writer:
+        writer.append(values)
+        return writer.finish(made_by)
 
 
 def check(folder: Path, manifests: Sequence[Path]) -> None:
@@ -174,6 +215,13 @@ class Rows:
         self._require_shards(start, stop)
         stored = np.asarray(self._array[start:stop])
         return from_grid(stored) if stored.dtype == np.uint16 else stored.astype(np.float32)
+
+    def batches(self, start: int, stop: int, size: int) -> Iterator[NDArray[np.float32]]:
+        """Yield rows `start` to `stop`, so many at a time; each chunk is read once, ahead of its use."""
+        chunk = self._array.chunks[0]
+        step = max(size, chunk) // size * size
+        for rows in ahead(self.read(at, min(at + step, stop)) for at in range(start, stop, step)):
+            yield from (rows[at : at + size] for at in range(0, len(rows), size))
 
     def _require_shards(self, start: int, stop: int) -> None:
         # Zarr takes a missing file for a shard of zeros.

@@ -6,11 +6,13 @@ inside `load`, and keeps networks of its own in a module below `pipeline/network
 """
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from pipeline.spec import Spec
 
@@ -19,6 +21,15 @@ Pixels = NDArray[np.float32]
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one sample."""
+
+
+PIXELS_AT_A_TIME = 32 * 128 * 128
+MOST_IMAGES = 32
+
+
+def batch_size(image: Shape) -> int:
+    """Return how many images of (C, H, W) are encoded or decoded at a time: a bound of what one batch takes."""
+    return max(1, min(MOST_IMAGES, PIXELS_AT_A_TIME // (image[1] * image[2])))
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,10 @@ class Latents:
 
 
 class Autoencoder(Protocol):
-    """A frozen encoder and decoder for images of the number of channels that it was loaded for."""
+    """A frozen encoder and decoder for images of the number of channels that it was loaded for.
+
+    One that computes in reduced precision counts in `retries` the batches that it had to repeat in float32.
+    """
 
     def encode(self, images: Pixels) -> Latents:
         """Encode a batch of pixels."""
@@ -46,14 +60,42 @@ class Autoencoder(Protocol):
         ...
 
 
+@runtime_checkable
+class Staged(Protocol):
+    """An autoencoder that shows what its decoder computes on the way from the latent to the image."""
+
+    def stages(self) -> list[str]:
+        """Return the names of the stages, the one next to the latent first."""
+        ...
+
+    def activations(self, latents: NDArray[np.float32], stages: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Return the output of these stages, each n x channels x height x width."""
+        ...
+
+
+@runtime_checkable
+class Coded(Protocol):
+    """A codec whose latents have an agreed form on disk."""
+
+    def file_bytes(self, images: Pixels) -> NDArray[np.int64]:
+        """Return how many bytes the file of each image takes."""
+        ...
+
+
 class AutoencoderSpec(Spec):
     """What the configuration says of one autoencoder."""
 
+    decodes: ClassVar[bool] = True
+    """Whether there is a decoder. Without one there are no reconstructions, and what needs them is left empty."""
+
     family: str
-    latent_dtype: ClassVar[Literal["float16", "float32"]] = "float32"
-    """How latents are stored. float16 only where its rounding is far below what the decoder resolves."""
+    latent_dtype: Literal["float32"] = "float32"
+    """How latents are stored. A family whose decoder resolves far less than float16 rounds offers that, too."""
     space: Literal["raw"] = "raw"
     """Which of the spaces that an autoencoder offers the latents live in. A family that offers more says so here."""
+    tile: Annotated[int, Field(ge=1)] | None = None
+    """Images with a longer side are taken in overlapping squares of so many pixels, which bounds memory; see
+    `pipeline.networks.tiles`. None: whole."""
 
     @abstractmethod
     def latent_shape(self, image: Shape) -> Shape:
@@ -62,6 +104,15 @@ class AutoencoderSpec(Spec):
     @abstractmethod
     def load(self, image_channels: int) -> Autoencoder:
         """Load the autoencoder for images with this many channels (1 or 3)."""
+
+    def load_for(self, image: Shape) -> Autoencoder:
+        """Load the autoencoder for images of shape (C, H, W), which it takes in tiles if that is asked for."""
+        autoencoder = self.load(image[0])
+        if self.tile is None or max(image[1:]) <= self.tile:
+            return autoencoder
+        from pipeline.networks.tiles import Tiled
+
+        return Tiled(autoencoder, self.tile, image[1] // self.latent_shape(image)[1])
 
     def files(self) -> list[str]:
         """Return the weight and configuration files that `load` reads; a change of one of them encodes anew."""

@@ -8,12 +8,14 @@ project's dependencies.
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.autoencoders import Autoencoder, Shape
+from pipeline.autoencoders import Shape
 from pipeline.errors import StudyError
 from pipeline.networks.folder import FolderSpec, Model
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from pipeline.networks.adapter import Codec
 
 
 class Spec(FolderSpec):
@@ -52,11 +54,15 @@ class Spec(FolderSpec):
             raise StudyError(f"{self.folder} gives a list of features without places")
         return configuration
 
-    def load(self, image_channels: int) -> Autoencoder:
+    def codec(self) -> "Codec":
         """Read the weights; raise StudyError where the package of the encoder is not installed."""
         if find_spec("transformers") is None:
             raise StudyError(f"the family {self.family} needs the package transformers, which is not installed")
-        return super().load(image_channels)
+        return super().codec()
+
+    def stages(self, model: Model) -> "dict[str, nn.Module]":
+        """Return none: the decoder is a transformer, whose activations are no maps."""
+        return {}
 
     def encode(self, model: Model, images: "Tensor") -> "tuple[Tensor, None]":
         """Return the features."""

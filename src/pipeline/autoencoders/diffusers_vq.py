@@ -16,7 +16,7 @@ class Spec(FolderSpec):
     """An autoencoder in a local folder."""
 
     # A code that is rounded is no longer in the codebook.
-    latent_dtype: ClassVar[Literal["float16", "float32"]] = "float32"
+    latent_dtype: Literal["float32"] = "float32"
     network: ClassVar[str] = "VQModel"
 
     space: Literal["quantised", "pre-quantised"] = "quantised"  # type: ignore[assignment]

@@ -8,7 +8,7 @@ stand in the transform's own units, index times quantisation step, in which dist
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ class Spec(AutoencoderSpec):
     """A codec at one quality, or at one rate."""
 
     # Whole numbers of at most 1,151 in size: float16 holds each of them exactly.
-    latent_dtype: ClassVar[Literal["float16", "float32"]] = "float16"
+    latent_dtype: Literal["float16"] = "float16"  # type: ignore[assignment]
 
     quality: int | None = Field(default=None, ge=1, le=100)
     """Of every image, as libjpeg counts it: 50 are the tables of the standard's annex K."""

@@ -7,18 +7,24 @@ every image to its own minimum and maximum. The features that MedVAE computes fr
 `channel_proj`, which cannot be decoded, are not used.
 """
 
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
-from pipeline.autoencoders import Autoencoder, AutoencoderSpec, Shape
+from pipeline.autoencoders import Shape
 from pipeline.networks.latent_diffusion import architecture
+from pipeline.networks.network import TrainableSpec
 from pipeline.networks.patches import grid
+from pipeline.networks.plain_folder import WEIGHTS, save
 from pipeline.weights import WeightFile
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-class Spec(AutoencoderSpec):
+    from pipeline.networks.adapter import Codec
+
+
+class Spec(TrainableSpec):
     """An autoencoder in one local file."""
-
-    latent_dtype: ClassVar[Literal["float16", "float32"]] = "float16"
 
     weights: WeightFile
     """A safetensors file with the keys of a published checkpoint's `state_dict`."""
@@ -32,18 +38,32 @@ class Spec(AutoencoderSpec):
         """Return the weights."""
         return [self.weights]
 
-    def load(self, image_channels: int) -> Autoencoder:
+    def codec(self) -> "Codec":
         """Read the weights. A model of grey images takes grey images only."""
-        from torch import Tensor
-
-        from pipeline.networks.adapter import Codec, TorchAutoencoder
+        from pipeline.networks.adapter import Codec, decoder_stages
         from pipeline.networks.latent_diffusion_weights import read
 
         model = read(self.weights)
 
-        def encode(images: Tensor) -> tuple[Tensor, Tensor]:
+        def encode(images: "Tensor") -> "tuple[Tensor, Tensor]":
             posterior = model.encode(images).latent_dist
             return posterior.mode(), posterior.logvar
 
-        codec = Codec(model, model.config.in_channels, -1.0, encode, lambda latents: model.decode(latents).sample)
-        return TorchAutoencoder(codec, image_channels)
+        return Codec(
+            network=model,
+            channels=model.config.in_channels,
+            lowest=-1.0,
+            encode=encode,
+            decode=lambda latents: model.decode(latents).sample,
+            stages=decoder_stages(model.decoder),
+        )
+
+    def tuned(self, folder: str) -> Self:
+        """Return the same entry for weights in this folder."""
+        return self.model_copy(update={"weights": str(Path(folder) / WEIGHTS)})
+
+    def save(self, network: "nn.Module", folder: Path) -> None:
+        """Write the weights under their published names, low-rank updates merged."""
+        from pipeline.networks.latent_diffusion_weights import original
+
+        save(original(network), {"_class_name": "MedVAE"}, folder)

@@ -3,20 +3,26 @@
 diffusers' AutoencoderTiny has no mid blocks and cannot hold these weights.
 """
 
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
-from pipeline.autoencoders import Autoencoder, AutoencoderSpec, Shape
+from pipeline.autoencoders import Shape
+from pipeline.networks.network import TrainableSpec
 from pipeline.networks.patches import grid
+from pipeline.networks.plain_folder import WEIGHTS, save
 from pipeline.weights import WeightFile
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pipeline.networks.adapter import Codec
 
 LATENT_CHANNELS = 32
 STRIDE = 8
 
 
-class Spec(AutoencoderSpec):
+class Spec(TrainableSpec):
     """An autoencoder in one local file."""
-
-    latent_dtype: ClassVar[Literal["float16", "float32"]] = "float16"
 
     weights: WeightFile
     """A safetensors file with keys below `encoder.` and `decoder.`."""
@@ -29,11 +35,25 @@ class Spec(AutoencoderSpec):
         """Return the weights."""
         return [self.weights]
 
-    def load(self, image_channels: int) -> Autoencoder:
+    def codec(self) -> "Codec":
         """Read the weights."""
         from pipeline.networks import tae
-        from pipeline.networks.adapter import Codec, TorchAutoencoder
+        from pipeline.networks.adapter import Codec, decoder_stages
 
         network = tae.read(self.weights)
-        codec = Codec(network, 3, 0.0, lambda images: (network.encoder(images), None), network.decoder)
-        return TorchAutoencoder(codec, image_channels)
+        return Codec(
+            network=network,
+            channels=3,
+            lowest=0.0,
+            encode=lambda images: (network.encoder(images), None),
+            decode=network.decoder,
+            stages=decoder_stages(network.decoder),
+        )
+
+    def tuned(self, folder: str) -> Self:
+        """Return the same entry for weights in this folder."""
+        return self.model_copy(update={"weights": str(Path(folder) / WEIGHTS)})
+
+    def save(self, network: "nn.Module", folder: Path) -> None:
+        """Write the weights under their own names."""
+        save(network.state_dict(), {"_class_name": "TinyAutoencoder"}, folder)

@@ -2,14 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
-from pipeline.autoencoders import Autoencoder, AutoencoderSpec, Shape
+from pipeline.autoencoders import Shape
 from pipeline.errors import StudyError
+from pipeline.networks.network import TrainableSpec
 from pipeline.networks.patches import grid
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from pipeline.networks.adapter import Codec
 
 CONFIGURATION = "config.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -18,14 +21,13 @@ Model: TypeAlias = Any
 """An autoencoder of diffusers, which states no types that a checker could use."""
 
 
-class FolderSpec(AutoencoderSpec):
+class FolderSpec(TrainableSpec):
     """An autoencoder of one of diffusers' classes.
 
     What most of them share is here: a Gaussian posterior whose mean is the latent, and pixels in [-1, 1]. The scale and
     the shift that a diffusion pipeline would apply to latents stand in the configuration and are not applied.
     """
 
-    latent_dtype: ClassVar[Literal["float16", "float32"]] = "float16"
     network: ClassVar[str]
     """The class."""
     blocks: ClassVar[str] = "block_out_channels"
@@ -57,21 +59,35 @@ class FolderSpec(AutoencoderSpec):
         """Return how many channels the images of the class have."""
         return int(configuration["in_channels"])
 
-    def load(self, image_channels: int) -> Autoencoder:
+    def codec(self) -> "Codec":
         """Read the weights."""
-        from pipeline.networks.adapter import Codec, TorchAutoencoder
+        from pipeline.networks.adapter import Codec
         from pipeline.networks.diffusers_classes import read
 
         channels = self.image_channels(self.configuration())
         model = read(self.network, self.folder)
-        codec = Codec(
+        return Codec(
             network=model,
             channels=channels,
             lowest=self.lowest,
             encode=lambda images: self.encode(model, images),
             decode=lambda latents: self.decode(model, latents),
+            stages=self.stages(model),
         )
-        return TorchAutoencoder(codec, image_channels)
+
+    def stages(self, model: Model) -> "dict[str, nn.Module]":
+        """Return the modules of the decoder, from the latent to the image, whose outputs are its activations."""
+        from pipeline.networks.adapter import decoder_stages
+
+        return decoder_stages(model.decoder)
+
+    def tuned(self, folder: str) -> Self:
+        """Return the same entry for another folder."""
+        return self.model_copy(update={"folder": folder})
+
+    def save(self, network: "nn.Module", folder: Path) -> None:
+        """Write the network in diffusers' layout."""
+        network.save_pretrained(str(folder), safe_serialization=True)  # type: ignore[operator]
 
     def encode(self, model: Model, images: "Tensor") -> "tuple[Tensor, Tensor | None]":
         """Return the mean and the log-variance of the posterior, both n x c x h x w."""

@@ -34,6 +34,12 @@ def read(weights: str) -> Model:
     return model
 
 
+def original(model: Model) -> dict[str, Tensor]:
+    """Return an autoencoder's weights under their original names, which `read` takes."""
+    levels = len(model.config.block_out_channels)
+    return {original_key(key, levels): value for key, value in model.state_dict().items()}
+
+
 def merged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Add each low-rank update to the convolution that it belongs to.
 
