@@ -19,9 +19,12 @@ class Hub:
 
     Attributes:
         files: by repository and path.
-        trouble: what becomes of the next downloads, one each: a status, or `cut` for a connection that breaks off.
+        trouble: what becomes of the next downloads, one each: a status, `cut` for a connection that breaks off, `hang` for
+            one over which nothing more comes.
         gated: repositories that answer 403 with a token and 401 without.
         seen: method and path of every request.
+        tokens: that came with them.
+        hangs: set once a download has stopped.
     """
 
     files: dict[tuple[str, str], bytes]
@@ -29,6 +32,7 @@ class Hub:
     gated: set[str] = field(default_factory=set)
     seen: list[str] = field(default_factory=list)
     tokens: list[str | None] = field(default_factory=list)
+    hangs: threading.Event = field(default_factory=threading.Event)
     address: str = ""
 
     @property
@@ -109,9 +113,13 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(trouble, "")
         headers = {**(headers or {}), "Content-Length": str(len(content))}
         start = int(self.headers.get("Range", "bytes=0-")[6:].rstrip("-"))
-        if trouble == "cut":
+        if trouble in ("cut", "hang"):
             self._send(200, headers, content[: len(content) // 2])
             self.wfile.flush()
+            if trouble == "hang":
+                self.hub.hangs.set()
+                self.rfile.read(1)
+                return None
             self.connection.shutdown(socket.SHUT_RDWR)
             return None
         if start:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -106,6 +107,17 @@ def test_a_file_that_was_there_stays_when_fetching_it_again_fails(hub: Hub) -> N
     with pytest.raises(StudyError):
         fetch.fetch(source(sha256=hashed(b"other")), OUTPUT)
     assert OUTPUT.read_bytes() == b"old"
+
+
+def test_a_call_that_is_ended_leaves_nothing_behind(hub: Hub) -> None:
+    hub.trouble = ["hang"]
+    command = [sys.executable, "-m", "pipeline.fetch", "--source", source().written(), "--output", str(OUTPUT)]
+    process = subprocess.Popen(command, env=os.environ | {"HF_ENDPOINT": hub.address}, stderr=subprocess.DEVNULL)
+    assert hub.hangs.wait(60)
+    assert len(left()) > 1
+    process.terminate()
+    assert process.wait(60) == 143
+    assert left() == ["mine"]
 
 
 @pytest.mark.parametrize("token", [None, "hf_mine"])
@@ -284,6 +296,16 @@ def test_a_study_fetches_what_it_names_once(published: tuple[Path, Hub]) -> None
     assert hashed(hub.files["owner/kl", "vae/diffusion_pytorch_model.safetensors"]) in made_by["files"]
     assert studies.plan(folder, target) == {}
     assert len(hub.seen) == asked
+
+
+def test_files_that_were_put_there_by_hand_are_not_fetched(published: tuple[Path, Hub]) -> None:
+    folder, hub = published
+    for (_, path), content in hub.files.items():
+        target = folder / "resources/weights/kl" / Path(path).name
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(content)
+        os.utime(target, (0, 0))
+    assert "fetch" not in studies.plan(folder, "results/latents/blobs/kl/0.json")
 
 
 def test_a_study_stops_with_both_hashes_where_the_hub_has_other_bytes(published: tuple[Path, Hub]) -> None:

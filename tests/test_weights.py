@@ -243,7 +243,7 @@ def test_a_pickle_is_refused_with_the_command_that_converts_it() -> None:
     for family in ("medvae", "tae"):
         for ending in ("ckpt", "pth", "pt", "bin"):
             entries = {"identity": {"family": "identity"}, "a": {"family": family, "weights": f"w/m.{ending}"}}
-            with pytest.raises(StudyError, match="autoencoders: a: weights: .*is a pickle") as caught:
+            with pytest.raises(StudyError, match=r"autoencoders: a: weights: .*is a pickle") as caught:
                 Study({**study, "autoencoders": entries})
             assert command.format("w/m", ending) in caught.value.message
     Path("old").mkdir()
