@@ -19,8 +19,8 @@ class Hub:
 
     Attributes:
         files: by repository and path.
-        trouble: what becomes of the next downloads, one each: a status, `cut` for a connection that breaks off, `hang` for
-            one over which nothing more comes.
+        trouble: what becomes of the next downloads, one each: a status, `cut` for a connection that breaks off, `hang`
+            for one over which nothing more comes.
         gated: repositories that answer 403 with a token and 401 without.
         seen: method and path of every request.
         tokens: that came with them.
