@@ -7,12 +7,15 @@ include: "workflow/rules/inspect.smk"
 include: "workflow/rules/normalize.smk"
 include: "workflow/rules/index.smk"
 include: "workflow/rules/fetch.smk"
+include: "workflow/rules/finetune.smk"
 include: "workflow/rules/encode.smk"
+include: "workflow/rules/standardize.smk"
 include: "workflow/rules/decode.smk"
+include: "workflow/rules/measure.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tabulate.smk"
-include: "workflow/rules/fit.smk"
+include: "workflow/rules/pretrain.smk"
 
 
 rule all:
@@ -21,4 +24,5 @@ rule all:
     input:
         "results/gap_table.csv",
         "results/gap_table.html",
+        "results/fidelity.csv",
     localrule: True

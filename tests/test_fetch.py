@@ -286,7 +286,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
 
 def test_a_study_fetches_what_it_names_once(published: tuple[Path, Hub]) -> None:
     folder, hub = published
-    target = "results/reconstructions/blobs/kl/0.json"
+    target = "results/latents/blobs/kl/0.json"
     assert studies.plan(folder, target)["fetch"] == 2
     studies.run(folder, target)
     asked = len(hub.seen)

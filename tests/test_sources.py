@@ -11,7 +11,7 @@ from pipeline import families
 from pipeline.sources import SOURCE, files, imports
 
 ROOT = Path(__file__).parent.parent
-PLAIN = ("normalize", "evaluate", "tabulate", "collect", "illustrate", "fetch", "convert")
+PLAIN = ("normalize", "measure", "embed", "evaluate", "tabulate", "collect", "illustrate", "fetch", "convert")
 FAMILIES: dict[str, families.Kind] = {
     "synthesize": "benchmarks",
     "inspect": "datasets",
@@ -27,7 +27,7 @@ CASES += [
     for stage, kind in FAMILIES.items()
     for family in families.names(kind)
 ]
-CASES += [("pipeline.fit", families.module_name("autoencoders", family)) for family in SHIPPED]
+CASES += [("pipeline.pretrain", families.module_name("autoencoders", family)) for family in SHIPPED]
 
 RUNNER = '''
 """Run every case in a child of its own, with other people's libraries loaded once; print what each child loaded."""
@@ -49,14 +49,23 @@ def exercise(stage, module):
     """Do a little of what the stage does, for the sake of what is imported late."""
     if stage in ("pipeline.normalize", "pipeline.inspect"):
         sys.modules["pipeline.pixels"].inspect(Path(folder) / "1.png", sys.modules["pipeline.pixels"].PixelSpec(size=8))
+    if stage == "pipeline.measure":
+        with suppress(sys.modules["pipeline.errors"].StudyError):
+            sys.modules[stage].read_distance(Path(folder) / "none")
+    if stage == "pipeline.embed":
+        features = sys.modules["pipeline.fidelity"].Features(model="resnet10t", weights=folder + "/none")
+        with suppress(sys.modules["pipeline.errors"].StudyError):
+            sys.modules[stage].embedded(None, 0, 0, 1, features)
     if module is None:
         return
     spec, family = sys.modules[module].Spec, module.rsplit(".")[-1].replace("_", "-")
     if stage in ("pipeline.encode", "pipeline.decode"):
         entry = {"family": family, "stride": 4, "seed": 0, "weights": folder + "/none", "keep": 4, "quality": 75}
         entry |= {"encoder": folder + "/none", "decoder": folder + "/none", "encoder_range": [0, 1]}
-        entry["folder"] = shipped.get(family, folder)
+        entry |= {"folder": shipped.get(family, folder), "model": "resnet10t"}
         entry = {key: value for key, value in entry.items() if key in spec.model_fields}
+        if family == "timm-features":
+            entry["weights"] = None
         with suppress(OSError, sys.modules["pipeline.errors"].StudyError):
             spec(**entry).load(1)
     if stage == "pipeline.train":
@@ -65,10 +74,10 @@ def exercise(stage, module):
         space = heads.Space(np.random.default_rng(0).random((12, 1, 8, 8), np.float32), labels, True, 4)
         small = {"model": "resnet10t", "epochs": 1} if family == "timm-resnet" else {}
         spec(family=family, **small).fit(space, folds.Split(0, *np.arange(12).reshape(3, 4)), 0)
-    if stage == "pipeline.fit":
+    if stage == "pipeline.pretrain":
         recipe = json.loads((Path(shipped[family]) / "recipe.json").read_text()) | {"images": 2, "steps": 1, "batch": 2}
-        fit = sys.modules["pipeline.fit"]
-        fit.fit(fit.Recipe(**recipe), Path(folder) / f"{os.getpid()}")
+        pretrain = sys.modules["pipeline.pretrain"]
+        pretrain.pretrain(pretrain.Recipe(**recipe), Path(folder) / f"{os.getpid()}")
 
 def child(stage, module=None):
     for name in (stage, module):

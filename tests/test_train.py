@@ -149,6 +149,7 @@ def call(
     index.to_parquet(folder / "index.parquet")
     names = {"spec": json.dumps(entry), "index": folder / "index.parquet", "store": store, "classes": '["a", "b"]'}
     names |= {"image-size": 64, "task": task, "predictions": folder / "p.parquet", "weights": folder / "h.safetensors"}
+    names |= {"heads": store.with_name("heads"), "made-from": folder / "made_from.json"}
     command = [sys.executable, "-m", "pipeline.train", "--curves", str(folder / "c.csv"), "--seeds", "0", "1"]
     command += [word for name, value in names.items() for word in (f"--{name}", str(value))]
     command += ["--manifests", *(str(store.with_name("latents") / f"{shard}.json") for shard in range(2))]
@@ -174,6 +175,24 @@ def test_the_program_writes_predictions_weights_and_curves(store: Path, tmp_path
     assert refused.returncode == 1
     assert "is not what" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("entry", [{"family": "linear"}, {"family": "timm-resnet", **TINY}])
+def test_a_head_on_the_same_values_is_copied_and_is_what_training_gives(
+    store: Path, tmp_path: Path, entry: dict[str, Any]
+) -> None:
+    folders = [store.with_name("heads") / name / "latent/head" for name in ("first", "second", "third")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    assert "copied" not in call(store, folders[0], entry).stderr
+    assert f"copied from {folders[0]}" in call(store, folders[1], entry).stderr
+    for path in folders[0].glob("made_from.json"):
+        path.unlink()
+    (folders[1] / "made_from.json").unlink()
+    assert "copied" not in call(store, folders[2], entry).stderr
+    for name in ("p.parquet", "h.safetensors", "c.csv"):
+        contents = {(folder / name).read_bytes() for folder in folders}
+        assert len(contents) == 1, name
 
 
 @pytest.mark.parametrize("family", ["knn", "linear", "timm-resnet"])

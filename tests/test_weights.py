@@ -246,6 +246,8 @@ def test_a_pickle_is_refused_with_the_command_that_converts_it() -> None:
             with pytest.raises(StudyError, match=r"autoencoders: a: weights: .*is a pickle") as caught:
                 Study({**study, "autoencoders": entries})
             assert command.format("w/m", ending) in caught.value.message
+    with pytest.raises(StudyError, match=r"fidelity\.lpips: .*w/m\.pth is a pickle"):
+        Study({**study, "autoencoders": {"identity": {"family": "identity"}}, "fidelity": {"lpips": "w/m.pth"}})
     Path("old").mkdir()
     Path("old/diffusion_pytorch_model.bin").touch()
     with pytest.raises(StudyError) as caught:

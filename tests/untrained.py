@@ -1,7 +1,5 @@
 """Untrained autoencoders on disk, in the layout of families of which no weights are shipped."""
 
-import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,8 @@ CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "encoder_block_out_channels": [8, 16],
             "decoder_block_out_channels": [8, 16],
-            "encoder_layers_per_block": [0, 1],
-            "decoder_layers_per_block": [0, 1],
+            "encoder_layers_per_block": [1, 1],
+            "decoder_layers_per_block": [1, 1],
             "encoder_qkv_multiscales": [[], []],
             "decoder_qkv_multiscales": [[], []],
             "latent_channels": 4,
@@ -66,10 +64,7 @@ def entry(family: str, folder: Path) -> dict[str, str]:
             save_file(random_weights(channels=3, latent=3, widths=(32, 64), rank=4), folder / "medvae.safetensors")
             return {"weights": str(folder / "medvae.safetensors")}
         network, architecture = CLASSES[family]
-        if family == "diffusers-rae" and find_spec("transformers") is None:
-            (folder / "config.json").write_text(json.dumps({"_class_name": network, **architecture}))
-        else:
-            untrained(network, architecture).save_pretrained(folder)
+        untrained(network, architecture).save_pretrained(folder)
     return {"folder": str(folder)}
 
 
@@ -78,6 +73,9 @@ def untrained(network: str, architecture: dict[str, Any]) -> Any:  # noqa: ANN40
     from pipeline.networks.diffusers_classes import build
 
     if network == "AutoencoderRAE":
+        from pipeline.networks.rae_encoders import lend_encoders
+
+        lend_encoders()
         places = architecture["encoder_input_size"] // architecture["encoder_patch_size"]
         shape = (architecture["encoder_hidden_size"], places, places)
         mean, deviation = torch.randn(shape), torch.rand(shape) + 0.5

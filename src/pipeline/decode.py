@@ -1,50 +1,60 @@
-"""Stage decode: latents back to pixels, and how faithful they are."""
+"""Stage decode: latents back to pixels."""
 
 import argparse
+import math
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pipeline.autoencoders import Autoencoder
+from pipeline.autoencoders import Autoencoder, batch_size
 from pipeline.encode import read_spec
-from pipeline.files import sha256, write_atomically
+from pipeline.errors import StudyError
+from pipeline.files import sha256
 from pipeline.program import run
-from pipeline.quality import measure
-from pipeline.store import Rows, check, from_grid, shard_path, shard_rows, to_grid, write_shard
+from pipeline.progress import progress
+from pipeline.store import Manifest, Rows, ShardWriter, check, shard_path, shard_rows, to_grid
 
 
-def decode(rows: Rows, start: int, stop: int, autoencoder: Autoencoder, batch: int) -> NDArray[np.uint16]:
-    """Decode latent rows `start` to `stop` to pixels on the storage grid."""
-    latents = (rows.read(at, min(at + batch, stop)) for at in range(start, stop, batch))
-    return np.concatenate([to_grid(autoencoder.decode(part)) for part in latents])
+def decode(
+    latents: Rows, store: Path, shard: int, autoencoder: Autoencoder, batch: int, made_by: dict[str, Any]
+) -> Manifest:
+    """Fill one shard with pixels on the storage grid; what it holds does not depend on the size of the batch."""
+    start, stop = shard_rows(store, shard)
+    batches = progress(latents.batches(start, stop, batch), math.ceil((stop - start) / batch), "decoding", " batches")
+    with ShardWriter(store, shard) as writer:
+        for codes in batches:
+            writer.append(to_grid(autoencoder.decode(codes)))
+        return writer.finish(made_by | {"float32_retries": int(getattr(autoencoder, "retries", 0))})
+
+
+def check_weights(files: list[str], encoded_with: list[str], manifest: Path) -> None:
+    """Raise StudyError unless the autoencoder's files are those that the latents were encoded with."""
+    for file, expected in zip(files, encoded_with, strict=True):
+        found = sha256(Path(file))
+        if found != expected:
+            raise StudyError(
+                f"{file} has the SHA-256 {found}, and the latents of {manifest} were encoded with {expected}; put the "
+                "file back, or delete that manifest to encode anew"
+            )
 
 
 def main() -> None:
     """Fill one shard of the reconstructions."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spec", required=True, help="the autoencoder's entry of the configuration as JSON")
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--image-manifest", type=Path, required=True)
     parser.add_argument("--latents", type=Path, required=True)
     parser.add_argument("--latent-manifest", type=Path, required=True)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--shard", type=int, required=True)
     parser.add_argument("--manifest", type=Path, required=True)
-    parser.add_argument("--quality", type=Path, required=True)
-    parser.add_argument("--batch", type=int, default=32)
     arguments = parser.parse_args()
-    check(arguments.images, [arguments.image_manifest])
     check(arguments.latents, [arguments.latent_manifest])
-    images, latents = Rows(arguments.images), Rows(arguments.latents)
-    start, stop = shard_rows(arguments.store, arguments.shard)
     spec = read_spec(arguments.spec)
-    pixels = decode(latents, start, stop, spec.load(images.shape[0]), arguments.batch)
-    quality = measure(images.read(start, stop), from_grid(pixels))
-    quality.insert(0, "row", np.arange(start, stop))
-    write_atomically(arguments.quality, lambda path: quality.to_parquet(path, index=False))
+    known = Manifest.read(arguments.latent_manifest).made_by
+    check_weights(spec.files(), known["files"], arguments.latent_manifest)
+    shape = Rows(arguments.store).shape
     made_by = {"spec": spec.model_dump(mode="json"), "latents": sha256(shard_path(arguments.latents, arguments.shard))}
-    write_shard(arguments.store, arguments.shard, pixels, made_by).write(arguments.manifest)
+    latents, autoencoder = Rows(arguments.latents), spec.load_for(shape)
+    decode(latents, arguments.store, arguments.shard, autoencoder, batch_size(shape), made_by).write(arguments.manifest)
 
 
 if __name__ == "__main__":

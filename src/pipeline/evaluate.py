@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline import bootstrap, labels
 from pipeline.errors import StudyError
 from pipeline.files import write_atomically
-from pipeline.folds import splits
+from pipeline.folds import NOT_TESTED, splits
 from pipeline.labels import Labels
 from pipeline.metrics import binary_auroc, metrics, recalls, sides
 from pipeline.program import run
@@ -99,9 +100,14 @@ def check(known: Truth, predictions: pd.DataFrame) -> None:
     fold = pd.Series(np.repeat(list(known.tested), [len(part) for part in known.tested.values()]), index=rows)
     for seed, part in predictions[predictions["part"] == "test"].groupby("seed"):
         if not np.array_equal(np.sort(part["row"]), np.sort(rows)):
-            raise StudyError(f"the predictions of seed {seed} do not test every sample of the index once")
+            raise StudyError(f"the predictions of seed {seed} do not test every sample of the index once{NOT_TESTED}")
         if (fold.loc[part["row"]].to_numpy() != part["fold"]).any():
             raise StudyError(f"the predictions of seed {seed} test a sample outside its fold")
+
+
+def read(paths: Sequence[Path]) -> pd.DataFrame:
+    """Read predictions: one table, or one for each fold."""
+    return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
 
 
 def score_columns(predictions: pd.DataFrame) -> list[str]:
@@ -149,24 +155,29 @@ def replicate(known: Truth, tested: dict[str, Cells], replicates: int) -> pd.Dat
 def gaps(replicated: pd.DataFrame) -> pd.DataFrame:
     """Return one row a metric: the three scores and the three differences, each with its 95 % interval.
 
-    A metric is averaged over folds and seeds; a difference is taken replicate by replicate, so it is paired.
+    A metric is averaged over folds and seeds; a difference is taken replicate by replicate, so it is paired. What needs
+    the reconstructions of an autoencoder without a decoder is empty.
     """
     means = {
         key: np.mean(np.stack(part["values"].tolist()), axis=0)
         for key, part in replicated.groupby(["metric", "space"], sort=False)
     }
     return pd.DataFrame(
-        [_row(name, {space: means[name, space] for space in SPACES}) for name in replicated["metric"].unique()]
+        [_row(name, {space: means.get((name, space)) for space in SPACES}) for name in replicated["metric"].unique()]
     )
 
 
-def _row(metric: str, means: dict[str, Floats]) -> dict[str, object]:
-    quantities = means | {name: means[a] - means[b] for name, (a, b) in DIFFERENCES.items()}
+def _row(metric: str, means: dict[str, Floats | None]) -> dict[str, object]:
+    quantities = means | {name: _difference(means[a], means[b]) for name, (a, b) in DIFFERENCES.items()}
     row: dict[str, object] = {"metric": metric}
     for name, values in quantities.items():
-        low, high = bootstrap.interval(values[1:])
-        row |= {name: values[0], f"{name}_low": low, f"{name}_high": high}
+        found = (np.nan,) * 3 if values is None else (values[0], *bootstrap.interval(values[1:]))
+        row |= dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
     return row
+
+
+def _difference(first: Floats | None, second: Floats | None) -> Floats | None:
+    return None if first is None or second is None else first - second
 
 
 def scores(known: Truth, tested: dict[str, Cells], replicated: pd.DataFrame) -> pd.DataFrame:
@@ -220,8 +231,8 @@ def main() -> None:
     parser.add_argument("--classes", required=True, help="the class names as JSON, in order")
     parser.add_argument("--task", choices=get_args(labels.Task), required=True)
     parser.add_argument("--unit", choices=("image", "series"), required=True, help="what is scored")
-    for space in SPACES:
-        parser.add_argument(f"--{space}", type=Path, required=True, help=f"predictions in {space} space")
+    for space, many in zip(SPACES, ("+", "*", "+"), strict=True):
+        parser.add_argument(f"--{space}", type=Path, nargs=many, default=[], help=f"predictions in {space} space")
     parser.add_argument("--replicates", type=int, required=True)
     parser.add_argument("--gap", type=Path, required=True)
     parser.add_argument("--scores", type=Path, required=True)
@@ -229,7 +240,7 @@ def main() -> None:
     arguments = parser.parse_args()
     index = pd.read_parquet(arguments.index)
     known = truth(index, json.loads(arguments.classes), arguments.task, arguments.unit)
-    tested = {space: cells(known, pd.read_parquet(getattr(arguments, space))) for space in SPACES}
+    tested = {space: cells(known, read(paths)) for space in SPACES if (paths := getattr(arguments, space))}
     replicated = replicate(known, tested, arguments.replicates)
     gap = gaps(replicated)
     for name in ("folds", "seeds"):

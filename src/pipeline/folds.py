@@ -18,6 +18,8 @@ PARTS = {"test": 0, "validation": 1, "train": 2}
 """The folds that an official split's parts are: of the three only fold 0 is tested."""
 REMEDY = {"part": "; set 'leaks' to drop to leave the training samples out", "fold": ""}
 """What can be done about a patient on two sides of an official split."""
+NOT_TESTED = "; a data set that is tested on its official parts says so with 'split: official'"
+"""What can be done where a fold was expected that is not there."""
 
 
 @dataclass(frozen=True)

@@ -17,22 +17,37 @@ from pipeline.store import Rows
 def strips(table: pd.DataFrame, results: Path, samples: int) -> Iterator[Strip]:
     """Yield a few samples of every data set through every autoencoder, evenly spaced in the store."""
     for dataset, autoencoder in table[["dataset", "autoencoder"]].drop_duplicates().itertuples(index=False):
+        index = pd.read_parquet(results / "index" / f"{dataset}.parquet")
+        usable = np.flatnonzero(index["usable"])
         images = Rows(results / "images" / f"{dataset}.zarr")
-        latents = Rows(results / "latents" / dataset / f"{autoencoder}.zarr")
-        reconstructions = Rows(results / "reconstructions" / dataset / f"{autoencoder}.zarr")
-        usable = np.flatnonzero(pd.read_parquet(results / "index" / f"{dataset}.parquet", columns=["usable"])["usable"])
         for number in range(samples):
             row = int(usable[(2 * number + 1) * len(usable) // (2 * samples)])
-            image, reconstruction, latent = (
-                store.read(row, row + 1)[0] for store in (images, reconstructions, latents)
+            latents, reconstructions = stores(results, dataset, autoencoder, index, row)
+            reconstruction = reconstructions.read(row, row + 1)[0] if reconstructions else None
+            yield Strip(
+                dataset, autoencoder, images.read(row, row + 1)[0], reconstruction, latents.read(row, row + 1)[0]
             )
-            yield Strip(dataset, autoencoder, image, reconstruction, latent)
+
+
+def stores(results: Path, dataset: str, autoencoder: str, index: pd.DataFrame, row: int) -> tuple[Rows, Rows | None]:
+    """Return the latents and the reconstructions of an autoencoder, or of its member that a sample is tested with.
+
+    There are no reconstructions where there is no decoder. A sample that is not tested is shown with the first member.
+    """
+    latents, reconstructions = (results / kind / dataset for kind in ("latents", "reconstructions"))
+    name = autoencoder
+    if not (latents / f"{name}.zarr").is_dir():
+        tested = f"{name}-fold{index['fold'].iloc[row]}"
+        name = tested if (latents / f"{tested}.zarr").is_dir() else f"{name}-fold0"
+    decoded = reconstructions / f"{name}.zarr"
+    return Rows(latents / f"{name}.zarr"), Rows(decoded) if decoded.is_dir() else None
 
 
 def main() -> None:
     """Write the page and the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", type=Path, required=True)
+    parser.add_argument("--fidelity", type=Path, required=True, help="the table of fidelity by class")
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--title", required=True)
     parser.add_argument("--samples", type=int, default=2, help="samples shown of every data set")
@@ -43,7 +58,9 @@ def main() -> None:
     shown = list(strips(table, arguments.results, arguments.samples))
     folder = arguments.results / "index"
     data = {name: json.loads((folder / f"{name}.json").read_text()) for name in table["dataset"].unique()}
-    write_text(arguments.page, render(table, shown, arguments.title, data))
+    # A class may be called "None" or "NA".
+    fidelity = pd.read_csv(arguments.fidelity, keep_default_na=False, na_values=[""]).fillna({"class": ""})
+    write_text(arguments.page, render(table, shown, arguments.title, data, fidelity))
     head = str(next(iter(table["head"].dropna()), ""))
     write_atomically(arguments.figure, lambda path: figure_png(table, head, path))
 

@@ -5,11 +5,14 @@ Paths are written out in full, as the rules write them; a wildcard is a whole fo
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline import families, sources
+from pipeline.autoencoders.finetuned import Spec as Finetuned
 from pipeline.errors import StudyError
+from pipeline.members import Member
 from pipeline.spec import Spec
 from pipeline.study import Study
 
@@ -27,18 +30,20 @@ class Plan:
 
         They are inputs of the stage's rule, compared by content.
         """
-        modules = [f"pipeline.{stage}"]
-        if kind and name:
-            modules.append(families.module_name(kind, self._entry(kind, name).family))
-        return [os.path.relpath(path) for path in sources.files(*modules)]
+        return self._code(
+            stage, *([families.module_name(kind, self._entry(kind, name).family)] if kind and name else [])
+        )
 
-    def fitted(self, weights: str) -> list[str]:
-        """Return the source files that fitting one of the shipped autoencoders runs, those of its family included."""
+    def _code(self, stage: str, *families: str) -> list[str]:
+        return [os.path.relpath(path) for path in sources.files(f"pipeline.{stage}", *families)]
+
+    def pretrained(self, weights: str) -> list[str]:
+        """Return the source files that training one of the shipped autoencoders runs, those of its family included."""
         recipe = Path(f"resources/weights/{weights}/recipe.json")
         if not recipe.is_file():
             raise StudyError(f"there is no recipe {recipe}")
         family = families.module_name("autoencoders", json.loads(recipe.read_text())["family"])
-        return [os.path.relpath(path) for path in sources.files("pipeline.fit", family)]
+        return [os.path.relpath(path) for path in sources.files("pipeline.pretrain", family)]
 
     def spec(self, kind: families.Kind, name: str) -> str:
         """Return one entry of the configuration as the JSON parameter of a rule."""
@@ -48,9 +53,65 @@ class Plan:
         entries: dict[str, Spec] = getattr(self.study, kind)
         return entries[name]
 
-    def weights(self, autoencoder: str) -> list[str]:
+    def member(self, dataset: str, name: str) -> Member:
+        """Return the autoencoder of this name; raise StudyError where the data set has none."""
+        found = (member for entry in self.study.autoencoders for member in self.study.members(dataset, entry))
+        member = next((member for member in found if member.name == name), None)
+        if member is None:
+            raise StudyError(f"the data set {dataset} has no autoencoder {name}")
+        return member
+
+    def codec(self, stage: str, dataset: str, autoencoder: str) -> list[str]:
+        """Return the source files of a stage that loads an autoencoder."""
+        return self._code(stage, families.module_name("autoencoders", self.member(dataset, autoencoder).spec.family))
+
+    def loaded(self, dataset: str, autoencoder: str) -> str:
+        """Return how an autoencoder is loaded, as the JSON parameter of a rule."""
+        return self.member(dataset, autoencoder).spec.written()
+
+    def weights(self, dataset: str, autoencoder: str) -> list[str]:
         """Return the files that an autoencoder is loaded from."""
-        return self.study.autoencoders[autoencoder].files()
+        return self.member(dataset, autoencoder).spec.files()
+
+    def finetuning(self, dataset: str, autoencoder: str) -> "Finetuning":
+        """Return what a fine-tuned autoencoder is trained from; raise StudyError for one that is not fine-tuned."""
+        member = self.member(dataset, autoencoder)
+        entry = self.study.autoencoders[member.entry]
+        if not isinstance(entry, Finetuned) or member.fold is None:
+            raise StudyError(f"{autoencoder} is not a fine-tuned autoencoder")
+        parent = self.study.autoencoders[entry.parent]
+        return Finetuning(
+            code=self._code("finetune", families.module_name("autoencoders", parent.family)),
+            files=[*parent.files(), *entry.files()],
+            parent_spec=parent.written(),
+            spec=entry.written(),
+            fold=member.fold,
+        )
+
+    def fold(self, dataset: str, autoencoder: str) -> list[int]:
+        """Return the only fold that heads are trained for in the spaces of an autoencoder; none: all."""
+        fold = self.member(dataset, autoencoder).fold
+        return [] if fold is None else [fold]
+
+    def predictions(self, space: str, dataset: str, autoencoder: str, head: str) -> list[str]:
+        """Return the predictions of a head in one space of an entry; none where the space does not exist."""
+        if space == "reconstruction" and not self._decodes(dataset, autoencoder):
+            return []
+        names = [member.name for member in self.study.members(dataset, autoencoder)]
+        return [f"results/heads/{dataset}/{name}/{space}/{head}/predictions.parquet" for name in names]
+
+    def trained_first(self, space: str, dataset: str, autoencoder: str, head: str) -> list[str]:
+        """Return what a head on reconstructions waits for: its predictions on the images, which may be the same."""
+        if space != "reconstruction" or self.member(dataset, autoencoder).fold is not None:
+            return []
+        return self.predictions("latent", dataset, self.study.baseline(), head)
+
+    def _decodes(self, dataset: str, autoencoder: str) -> bool:
+        return all(member.spec.decodes for member in self.study.members(dataset, autoencoder))
+
+    def autoencoders(self, dataset: str) -> list[str]:
+        """Return the entries that a data set's table has rows of."""
+        return [name for name in self.study.autoencoders if self.study.members(dataset, name)]
 
     def inventory(self, dataset: str) -> str:
         """Return the list of a data set's files: made with a generated folder, else refreshed by every call."""
@@ -83,29 +144,73 @@ class Plan:
     def stores(self, dataset: str) -> list[str]:
         """Return the metadata of a data set's stores and of all their shards: what a reader waits for."""
         folders = [f"results/images/{dataset}"]
-        folders += [self.space(space, dataset, name) for space in FOLDERS for name in self.study.autoencoders]
+        folders += [folder for name in self.autoencoders(dataset) for folder in self._spaces(dataset, name)]
         layouts = [f"{folder}.zarr/zarr.json" for folder in folders]
         return layouts + [path for folder in folders for path in self.beside(dataset, folder)]
+
+    def _spaces(self, dataset: str, autoencoder: str) -> list[str]:
+        spaces = FOLDERS if self._decodes(dataset, autoencoder) else ("latent",)
+        members = self.study.members(dataset, autoencoder)
+        return [self.space(space, dataset, member.name) for member in members for space in spaces]
 
     def gaps(self, dataset: str, autoencoder: str) -> dict[str, str]:
         """Return the score file of each head."""
         return {head: f"results/scores/{dataset}/{autoencoder}/{head}/gap.csv" for head in self.heads(dataset)}
 
+    def measured(self, dataset: str, member: Member) -> dict[str, list[str]]:
+        """Return the files of stage `measure` that describe an autoencoder: none where it has no decoder."""
+        folder = f"results/fidelity/{dataset}/{member.name}"
+        configured = member.spec.decodes and self.study.entries.fidelity.features
+        return {
+            "fidelity": self.beside(dataset, folder, "parquet") if member.spec.decodes else [],
+            "features": self.beside(dataset, folder, "features.safetensors") if configured else [],
+        }
+
     def tabulated(self, dataset: str) -> list[str]:
         """Return the files that a data set's table is made of, apart from its stores."""
-        quality = [path for entry in self._rows(dataset) for path in entry["quality"]]
-        return quality + [path for entry in self._rows(dataset) for path in entry["gaps"].values()]
+        rows = self._rows(dataset)
+        members = [member for row in rows for member in row["members"]]
+        kinds = ("fidelity", "features", "moments")
+        beside = [path for member in members for kind in kinds for path in member[kind]]
+        statistics = [member["statistics"] for member in members]
+        return [*beside, *statistics, *(path for row in rows for path in row["gaps"].values())]
 
     def table(self, dataset: str) -> str:
         """Return which autoencoders a data set's table has and where their figures stand, as JSON."""
         return json.dumps(self._rows(dataset))
 
     def _rows(self, dataset: str) -> list[dict[str, Any]]:
-        rows = []
-        for name, spec in self.study.autoencoders.items():
-            latents, reconstructions = (self.space(space, dataset, name) for space in FOLDERS)
-            row: dict[str, Any] = {"autoencoder": name, "family": spec.family, "latents": f"{latents}.zarr"}
-            row |= {"quality": self.beside(dataset, reconstructions, "parquet")}
-            row |= {"manifests": self.beside(dataset, latents), "gaps": self.gaps(dataset, name)}
-            rows.append(row)
-        return rows
+        return [
+            {
+                "autoencoder": name,
+                "family": self.study.autoencoders[name].family,
+                "members": [self._member(dataset, member) for member in self.study.members(dataset, name)],
+                "gaps": self.gaps(dataset, name),
+            }
+            for name in self.autoencoders(dataset)
+        ]
+
+    def _member(self, dataset: str, member: Member) -> dict[str, Any]:
+        latents = self.space("latent", dataset, member.name)
+        beside = {"manifests": self.beside(dataset, latents), "moments": self.beside(dataset, latents, "safetensors")}
+        files = {"latents": f"{latents}.zarr", "statistics": f"{latents}.statistics.csv"}
+        return {"fold": member.fold, **files, **beside, **self.measured(dataset, member)}
+
+
+@dataclass(frozen=True)
+class Finetuning:
+    """What one fine-tuned autoencoder is trained from.
+
+    Attributes:
+        code: source files.
+        files: the parent's weights, and those of the loss.
+        parent_spec: the parent's entry as JSON.
+        spec: its own entry as JSON.
+        fold: the fold whose training rows it sees.
+    """
+
+    code: list[str]
+    files: list[str]
+    parent_spec: str
+    spec: str
+    fold: int

@@ -7,12 +7,14 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, field_validator
 
-from pipeline import families
+from pipeline import families, members
 from pipeline.autoencoders import AutoencoderSpec
 from pipeline.benchmarks import BenchmarkSpec
 from pipeline.datasets import DatasetSpec
 from pipeline.errors import StudyError
+from pipeline.fidelity import Fidelity
 from pipeline.heads import HeadSpec
+from pipeline.members import Member
 from pipeline.spec import Spec
 
 T = TypeVar("T")
@@ -29,6 +31,8 @@ class Entries(Spec):
     seeds: Annotated[list[int], Field(min_length=1)] = [0]
     replicates: Annotated[int, Field(ge=100)] = 1000
     """How many bootstrap replicates the intervals rest on."""
+    fidelity: Fidelity = Fidelity()
+    """Measures of reconstructions that need weights."""
     benchmarks: dict[str, dict[str, Any]] = {}
     datasets: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     autoencoders: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
@@ -65,6 +69,7 @@ class Study:
         self.datasets: dict[str, DatasetSpec] = self._specs("datasets")
         self.autoencoders: dict[str, AutoencoderSpec] = self._specs("autoencoders")
         self.heads: dict[str, HeadSpec] = self._specs("heads")
+        members.check(self.autoencoders, self.datasets)
         if not any(spec.family == "identity" for spec in self.autoencoders.values()):
             raise StudyError("the study has no autoencoder of the family 'identity', which is the pixel baseline")
 
@@ -78,6 +83,15 @@ class Study:
     def baseline(self) -> str:
         """Return the name of the autoencoder that stands for the pixels."""
         return next(name for name, spec in self.autoencoders.items() if spec.family == "identity")
+
+    def members(self, dataset: str, autoencoder: str) -> list[Member]:
+        """Return the autoencoders that an entry stands for on a data set."""
+        return members.members(self.autoencoders, autoencoder, dataset, self.datasets[dataset])
+
+    def stores(self) -> list[str]:
+        """Return the names of all autoencoders that have stores, on any data set."""
+        pairs = [(dataset, name) for dataset in self.datasets for name in self.autoencoders]
+        return list(dict.fromkeys(member.name for pair in pairs for member in self.members(*pair)))
 
     def labelled(self) -> list[str]:
         """Return the data sets that heads can be trained on."""

@@ -2,7 +2,8 @@
 
 import argparse
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -11,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from pipeline import families, labels
+from pipeline import families, labels, reuse, sources
 from pipeline.errors import StudyError
 from pipeline.files import write_atomically
-from pipeline.folds import Split, fraction_of, splits
+from pipeline.folds import NOT_TESTED, Split, fraction_of, splits
 from pipeline.heads import Fitted, HeadSpec, Space
 from pipeline.program import run
 from pipeline.store import Rows, check
@@ -49,10 +50,23 @@ def check_used(space: Space, parts: list[Split]) -> None:
 
 
 def train(
-    spec: HeadSpec, space: Space, parts: list[Split], patients: NDArray[np.generic], seeds: list[int]
+    spec: HeadSpec,
+    space: Space,
+    parts: list[Split],
+    patients: NDArray[np.generic],
+    seeds: list[int],
+    folds: Sequence[int] = (),
 ) -> Iterator[tuple[Split, int, Fitted]]:
-    """Train the head for every fold and seed, on the share of labels that it may see."""
+    """Train the head for every fold, or for these, and every seed, on the share of labels that it may see.
+
+    Raises:
+        StudyError: one of the folds is not tested.
+    """
+    if unknown := set(folds) - {split.fold for split in parts}:
+        raise StudyError(f"fold {min(unknown)} is not one that is tested{NOT_TESTED}")
     for whole in parts:
+        if folds and whole.fold not in folds:
+            continue
         split = share(spec, space, whole, patients)
         for seed in seeds:
             # The published scheme seeds by fold; a second seed must differ in every fold.
@@ -96,6 +110,22 @@ def predictions(split: Split, seed: int, fitted: Fitted) -> pd.DataFrame:
     return result
 
 
+def fit(spec: HeadSpec, data: Space, index: pd.DataFrame, asked: argparse.Namespace) -> None:
+    """Train for every fold and seed and write predictions, weights and curves."""
+    parts, patients = splits(index), index["patient"].to_numpy()
+    check_used(data, parts)
+    tables, curves = [], []
+    tensors: dict[str, np.ndarray] = {}
+    for split, seed, fitted in train(spec, data, parts, patients, asked.seeds, asked.folds):
+        tables.append(predictions(split, seed, fitted))
+        curves.append(fitted.curve.assign(fold=split.fold, seed=seed))
+        named = {f"fold{split.fold}.seed{seed}.{name}": value for name, value in fitted.tensors.items()}
+        tensors |= {name: np.asarray(value, order="C") for name, value in named.items()}
+    write_atomically(asked.weights, lambda path: save_file(tensors, path))
+    write_atomically(asked.curves, lambda path: pd.concat(curves).to_csv(path, index=False))
+    write_atomically(asked.predictions, lambda path: pd.concat(tables).to_parquet(path, index=False))
+
+
 def main() -> None:
     """Train one head in one space and write its predictions, weights and curves."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -107,29 +137,28 @@ def main() -> None:
     parser.add_argument("--task", choices=get_args(labels.Task), required=True)
     parser.add_argument("--image-size", type=int, required=True, help="side of the images in pixels")
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--folds", type=int, nargs="*", default=[], help="train for these folds only; none: for all")
     parser.add_argument("--predictions", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--curves", type=Path, required=True)
-    arguments = parser.parse_args()
-    spec = families.spec("heads", json.loads(arguments.spec))
+    parser.add_argument("--heads", type=Path, required=True, help="the data set's heads, one of which may be the same")
+    parser.add_argument("--made-from", type=Path, required=True)
+    asked = parser.parse_args()
+    spec = families.spec("heads", json.loads(asked.spec))
     if not isinstance(spec, HeadSpec):
         raise StudyError(f"{type(spec).__module__}.Spec is not a HeadSpec")
-    check(arguments.store, arguments.manifests)
-    index = pd.read_parquet(arguments.index)
-    exclusive = arguments.task != "multi-label"
-    data = space(arguments.store, index, json.loads(arguments.classes), exclusive, arguments.image_size)
-    parts, patients = splits(index), index["patient"].to_numpy()
-    check_used(data, parts)
-    tables, curves = [], []
-    tensors: dict[str, np.ndarray] = {}
-    for split, seed, fitted in train(spec, data, parts, patients, arguments.seeds):
-        tables.append(predictions(split, seed, fitted))
-        curves.append(fitted.curve.assign(fold=split.fold, seed=seed))
-        named = {f"fold{split.fold}.seed{seed}.{name}": value for name, value in fitted.tensors.items()}
-        tensors |= {name: np.asarray(value, order="C") for name, value in named.items()}
-    write_atomically(arguments.weights, lambda path: save_file(tensors, path))
-    write_atomically(arguments.curves, lambda path: pd.concat(curves).to_csv(path, index=False))
-    write_atomically(arguments.predictions, lambda path: pd.concat(tables).to_parquet(path, index=False))
+    check(asked.store, asked.manifests)
+    index = pd.read_parquet(asked.index)
+    data = space(asked.store, index, json.loads(asked.classes), asked.task != "multi-label", asked.image_size)
+    settings = {name: getattr(asked, name) for name in ("spec", "classes", "task", "image_size", "seeds", "folds")}
+    code = sources.files("pipeline.train", families.module_name("heads", spec.family))
+    made_from = reuse.identity(data.values, asked.index, settings, code)
+    files = [asked.predictions, asked.weights, asked.curves]
+    if same := reuse.take_over(asked.heads, made_from, files):
+        sys.stderr.write(f"trained on the same values before: copied from {same}\n")
+    else:
+        fit(spec, data, index, asked)
+    reuse.record(asked.made_from, made_from, files)
 
 
 if __name__ == "__main__":

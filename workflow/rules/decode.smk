@@ -1,4 +1,4 @@
-"""Latents back to pixels, and how faithful they are."""
+"""Latents back to pixels."""
 
 
 rule lay_out_reconstructions:
@@ -17,13 +17,10 @@ rule lay_out_reconstructions:
 
 
 rule decode:
-    """Fill one shard of one autoencoder's reconstructions, and measure them."""
+    """Fill one shard of one autoencoder's reconstructions."""
     input:
-        code=lambda wildcards: plan.code("decode", "autoencoders", wildcards.autoencoder),
-        files=lambda wildcards: plan.weights(wildcards.autoencoder),
-        images="results/images/{dataset}.zarr/zarr.json",
-        image_shard=ancient("results/images/{dataset}.zarr/c/{shard}/0/0/0"),
-        image_manifest="results/images/{dataset}/{shard}.json",
+        code=lambda wildcards: plan.codec("decode", wildcards.dataset, wildcards.autoencoder),
+        files=lambda wildcards: plan.weights(wildcards.dataset, wildcards.autoencoder),
         latents="results/latents/{dataset}/{autoencoder}.zarr/zarr.json",
         latent_shard=ancient("results/latents/{dataset}/{autoencoder}.zarr/c/{shard}/0/0/0"),
         latent_manifest="results/latents/{dataset}/{autoencoder}/{shard}.json",
@@ -31,7 +28,6 @@ rule decode:
     output:
         shard="results/reconstructions/{dataset}/{autoencoder}.zarr/c/{shard}/0/0/0",
         manifest="results/reconstructions/{dataset}/{autoencoder}/{shard}.json",
-        quality="results/reconstructions/{dataset}/{autoencoder}/{shard}.parquet",
     log:
         "logs/decode/{dataset}/{autoencoder}/{shard}.log",
     benchmark:
@@ -39,12 +35,10 @@ rule decode:
     conda:
         "../envs/pipeline.yaml"
     params:
-        spec=lambda wildcards: plan.spec("autoencoders", wildcards.autoencoder),
-        images=store("images"),
+        spec=lambda wildcards: plan.loaded(wildcards.dataset, wildcards.autoencoder),
         latents=store("latents"),
         store=store("layout"),
     shell:
-        "python -m pipeline.decode --spec {params.spec:q} --images {params.images:q}"
-        " --image-manifest {input.image_manifest:q} --latents {params.latents:q}"
+        "python -m pipeline.decode --spec {params.spec:q} --latents {params.latents:q}"
         " --latent-manifest {input.latent_manifest:q} --store {params.store:q} --shard {wildcards.shard}"
-        " --manifest {output.manifest:q} --quality {output.quality:q} 2> {log:q}"
+        " --manifest {output.manifest:q} 2> {log:q}"

@@ -4,8 +4,8 @@
 rule lay_out_latents:
     """Write the metadata of one autoencoder's latent store, once, before its shards are filled."""
     input:
-        code=lambda wildcards: plan.code("encode", "autoencoders", wildcards.autoencoder),
-        files=lambda wildcards: plan.weights(wildcards.autoencoder),
+        code=lambda wildcards: plan.codec("encode", wildcards.dataset, wildcards.autoencoder),
+        files=lambda wildcards: plan.weights(wildcards.dataset, wildcards.autoencoder),
         images="results/images/{dataset}.zarr/zarr.json",
     output:
         layout="results/latents/{dataset}/{autoencoder}.zarr/zarr.json",
@@ -15,7 +15,7 @@ rule lay_out_latents:
     conda:
         "../envs/pipeline.yaml"
     params:
-        spec=lambda wildcards: plan.spec("autoencoders", wildcards.autoencoder),
+        spec=lambda wildcards: plan.loaded(wildcards.dataset, wildcards.autoencoder),
         shards=lambda wildcards: study.datasets[wildcards.dataset].shards,
         images=store("images"),
         store=store("layout"),
@@ -27,8 +27,8 @@ rule lay_out_latents:
 rule encode:
     """Fill one shard of one autoencoder's latents, with what lies beside them."""
     input:
-        code=lambda wildcards: plan.code("encode", "autoencoders", wildcards.autoencoder),
-        files=lambda wildcards: plan.weights(wildcards.autoencoder),
+        code=lambda wildcards: plan.codec("encode", wildcards.dataset, wildcards.autoencoder),
+        files=lambda wildcards: plan.weights(wildcards.dataset, wildcards.autoencoder),
         images="results/images/{dataset}.zarr/zarr.json",
         image_shard=ancient("results/images/{dataset}.zarr/c/{shard}/0/0/0"),
         image_manifest="results/images/{dataset}/{shard}.json",
@@ -44,7 +44,7 @@ rule encode:
     conda:
         "../envs/pipeline.yaml"
     params:
-        spec=lambda wildcards: plan.spec("autoencoders", wildcards.autoencoder),
+        spec=lambda wildcards: plan.loaded(wildcards.dataset, wildcards.autoencoder),
         images=store("images"),
         store=store("layout"),
     shell:

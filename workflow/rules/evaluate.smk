@@ -7,8 +7,8 @@ rule evaluate:
         code=plan.code("evaluate"),
         index="results/index/{dataset}.parquet",
         image=f"results/heads/{{dataset}}/{study.baseline()}/latent/{{head}}/predictions.parquet",
-        reconstruction="results/heads/{dataset}/{autoencoder}/reconstruction/{head}/predictions.parquet",
-        latent="results/heads/{dataset}/{autoencoder}/latent/{head}/predictions.parquet",
+        reconstruction=lambda wildcards: plan.predictions("reconstruction", **wildcards),
+        latent=lambda wildcards: plan.predictions("latent", **wildcards),
     output:
         gap="results/scores/{dataset}/{autoencoder}/{head}/gap.csv",
         scores="results/scores/{dataset}/{autoencoder}/{head}/scores.csv",

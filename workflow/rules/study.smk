@@ -39,7 +39,7 @@ plan = Plan(study)
 
 wildcard_constraints:
     dataset="|".join(study.datasets),
-    autoencoder="|".join(study.autoencoders),
+    autoencoder="|".join({**study.autoencoders, **dict.fromkeys(study.stores())}),
     head="|".join(study.heads),
     benchmark="|".join(study.benchmarks) or "(?!)",
     shard="[0-9]+",

@@ -2,7 +2,7 @@
 
 
 rule tabulate:
-    """Tabulate one data set: one row for each autoencoder, head and metric."""
+    """Tabulate one data set: a row for each autoencoder, head and metric, and fidelity for each class."""
     input:
         code=plan.code("tabulate"),
         images="results/images/{dataset}.zarr/zarr.json",
@@ -10,7 +10,8 @@ rule tabulate:
         stores=lambda wildcards: plan.stores(wildcards.dataset),
         figures=lambda wildcards: plan.tabulated(wildcards.dataset),
     output:
-        "results/gap_table/{dataset}.csv",
+        table="results/gap_table/{dataset}.csv",
+        fidelity="results/fidelity/{dataset}.csv",
     log:
         "logs/tabulate/{dataset}.log",
     conda:
@@ -19,9 +20,11 @@ rule tabulate:
         images=store("images"),
         plan=lambda wildcards: plan.table(wildcards.dataset),
         protocol=study.entries.protocol,
+        baseline=study.baseline(),
     shell:
         "python -m pipeline.tabulate --dataset {wildcards.dataset:q} --protocol {params.protocol:q}"
-        " --images {params.images:q} --index {input.index:q} --plan {params.plan:q} --table {output:q} 2> {log:q}"
+        " --images {params.images:q} --index {input.index:q} --baseline {params.baseline:q} --plan {params.plan:q}"
+        " --table {output.table:q} --fidelity {output.fidelity:q} 2> {log:q}"
 
 
 rule tabulate_study:
@@ -29,15 +32,18 @@ rule tabulate_study:
     input:
         code=plan.code("collect"),
         tables=expand("results/gap_table/{dataset}.csv", dataset=study.datasets),
+        fidelity=expand("results/fidelity/{dataset}.csv", dataset=study.datasets),
     output:
-        "results/gap_table.csv",
+        table="results/gap_table.csv",
+        fidelity="results/fidelity.csv",
     log:
         "logs/tabulate/study.log",
     localrule: True
     conda:
         "../envs/pipeline.yaml"
     shell:
-        "python -m pipeline.collect --tables {input.tables:q} --table {output:q} 2> {log:q}"
+        "{{ python -m pipeline.collect --tables {input.tables:q} --table {output.table:q}"
+        " && python -m pipeline.collect --tables {input.fidelity:q} --table {output.fidelity:q}; }} 2> {log:q}"
 
 
 rule illustrate:
@@ -45,6 +51,7 @@ rule illustrate:
     input:
         code=plan.code("illustrate"),
         table="results/gap_table.csv",
+        fidelity="results/fidelity.csv",
         indices=expand("results/index/{dataset}.{kind}", dataset=study.datasets, kind=["parquet", "json"]),
         stores=[path for dataset in study.datasets for path in plan.stores(dataset)],
     output:
@@ -58,5 +65,6 @@ rule illustrate:
         title=study.entries.title,
         results=lambda wildcards, input: os.path.dirname(input.table),
     shell:
-        "python -m pipeline.illustrate --table {input.table:q} --results {params.results:q} --title {params.title:q}"
+        "python -m pipeline.illustrate --table {input.table:q} --fidelity {input.fidelity:q}"
+        " --results {params.results:q} --title {params.title:q}"
         " --page {output.page:q} --figure {output.figure:q} 2> {log:q}"

@@ -112,7 +112,9 @@ class AutoencoderSpec(Spec):
             return autoencoder
         from pipeline.networks.tiles import Tiled
 
-        return Tiled(autoencoder, self.tile, image[1] // self.latent_shape(image)[1])
+        tiled = Tiled(autoencoder, self.tile, image[1] // self.latent_shape(image)[1])
+        self.latent_shape((image[0], min(self.tile, image[1]), min(self.tile, image[2])))  # it takes squares, too
+        return tiled
 
     def files(self) -> list[str]:
         """Return the weight and configuration files that `load` reads; a change of one of them encodes anew."""

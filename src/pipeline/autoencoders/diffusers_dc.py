@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pipeline.networks.folder import FolderSpec, Model
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 class Spec(FolderSpec):
@@ -17,3 +17,11 @@ class Spec(FolderSpec):
     def encode(self, model: Model, images: "Tensor") -> "tuple[Tensor, None]":
         """Return the code."""
         return model.encode(images).latent, None
+
+    def stages(self, model: Model) -> "dict[str, nn.Module]":
+        """Return the decoder's first layer and its levels, of which it applies the last one first.
+
+        A level without layers is left out: where the finest one has none, the image is computed from half its size.
+        """
+        blocks = {f"up_blocks.{name}": block for name, block in model.decoder.up_blocks.named_children() if len(block)}
+        return {"conv_in": model.decoder.conv_in, **dict(reversed(blocks.items()))}

@@ -1,11 +1,9 @@
 """A frozen vision encoder and a decoder of its features (diffusers' AutoencoderRAE; Zheng et al., arXiv 2510.11690).
 
 Latents are the encoder's patch features, raw: what the class returns is normalised by statistics in its weights, and
-that is undone here. The encoder (DINOv2, SigLIP 2 or MAE) is one of the package transformers, which is not among this
-project's dependencies.
+that is undone here. The encoder (DINOv2, SigLIP 2 or MAE) is one of the package transformers.
 """
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.autoencoders import Shape
@@ -55,9 +53,10 @@ class Spec(FolderSpec):
         return configuration
 
     def codec(self) -> "Codec":
-        """Read the weights; raise StudyError where the package of the encoder is not installed."""
-        if find_spec("transformers") is None:
-            raise StudyError(f"the family {self.family} needs the package transformers, which is not installed")
+        """Read the weights."""
+        from pipeline.networks.rae_encoders import lend_encoders
+
+        lend_encoders()
         return super().codec()
 
     def stages(self, model: Model) -> "dict[str, nn.Module]":

@@ -109,6 +109,10 @@ class DatasetSpec(Spec):
         """
         return found, []
 
+    def tested_folds(self) -> int:
+        """Return how many folds are tested, as far as the configuration says; official parts are tested once."""
+        return 1 if self.split == "official" else self.folds
+
     def tables(self) -> list[str]:
         """Return the label files that `listed` reads."""
         return []

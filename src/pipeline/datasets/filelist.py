@@ -53,6 +53,10 @@ class Spec(ColumnSpec):
             raise ValueError("there are official folds or official parts, not both: set 'split_column' to null")
         return self
 
+    def tested_folds(self) -> int:
+        """Return how many folds are tested: official ones are tested in turn."""
+        return self.folds if self.fold_column else super().tested_folds()
+
     def tables(self) -> list[str]:
         """Return the label file."""
         return [self.labels]

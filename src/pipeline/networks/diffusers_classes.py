@@ -1,16 +1,38 @@
 """The autoencoders of diffusers, importable beside any build of torch: new ones, and ones in a local folder."""
 
 import inspect
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 
 from pipeline.errors import StudyError
 from pipeline.networks import vision_operators  # noqa: F401  (diffusers imports torchvision when a class is first used)
 from pipeline.networks.folder import WEIGHTS
 from pipeline.networks.folder import Model as Model
+
+
+@contextmanager
+def _without(package: str) -> Iterator[None]:
+    """Let a package that is imported now not find another one."""
+    found = sys.modules.get(package)
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+        if found is not None:
+            sys.modules[package] = found
+
+
+# diffusers imports transformers with the first of its autoencoders that is used, and every job would wait for that.
+# Only AutoencoderRAE needs it, and gets it from `rae_encoders`.
+with nullcontext() if "diffusers" in sys.modules else _without("transformers"):
+    import diffusers
+    import diffusers.models.autoencoders
 
 
 def build(network: str, architecture: dict[str, Any]) -> Model:

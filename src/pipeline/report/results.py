@@ -16,7 +16,11 @@ HEADLINE_METRIC = "balanced_accuracy"
 
 ENDS = ("", "_low", "_high")
 INTERVALS = ("image", "reconstruction", "latent", "information_loss", "learnability_gap", "total")
-NUMBERS = ("folds", "seeds", "patients", "units", "samples", "psnr", "ssim", "compression_ratio", "stored_bytes")
+NUMBERS = (
+    *("folds", "seeds", "patients", "units", "samples"),
+    *("psnr", "ssim", "ms_ssim", "ms_ssim_scales", "lpips", "rfid", "rfid_samples"),
+    *("compression_ratio", "stored_bytes"),
+)
 TEXTS = ("dataset", "autoencoder", "family", "head", "protocol", "metric", "latent_shape")
 
 
@@ -59,6 +63,11 @@ class Row:
     samples: float
     psnr: float
     ssim: float
+    ms_ssim: float
+    ms_ssim_scales: float
+    lpips: float
+    rfid: float
+    rfid_samples: float
     compression_ratio: float
     stored_bytes: float
 

@@ -37,14 +37,14 @@ class Strip:
         dataset: name of the dataset.
         autoencoder: name of the autoencoder.
         image: C x H x W in [0, 1], C is 1 or 3.
-        reconstruction: as the image.
+        reconstruction: as the image; None where there is no decoder.
         latent: c x h x w, raw.
     """
 
     dataset: str
     autoencoder: str
     image: NDArray[np.float32]
-    reconstruction: NDArray[np.float32]
+    reconstruction: NDArray[np.float32] | None
     latent: NDArray[np.float32]
 
 
@@ -53,9 +53,10 @@ def checked(strip: Strip) -> Strip:
     where = f"the sample strip of {strip.dataset} / {strip.autoencoder}"
     if strip.image.ndim != 3 or strip.image.shape[0] not in (1, 3) or strip.latent.ndim != 3:
         raise StudyError(f"{where} has an image of shape {strip.image.shape} and a latent of {strip.latent.shape}")
-    if strip.image.shape != strip.reconstruction.shape:
-        raise StudyError(f"{where} has an image {strip.image.shape} but a reconstruction {strip.reconstruction.shape}")
-    if not all(np.isfinite(part).all() for part in (strip.image, strip.reconstruction, strip.latent)):
+    decoded = strip.image if strip.reconstruction is None else strip.reconstruction
+    if strip.image.shape != decoded.shape:
+        raise StudyError(f"{where} has an image {strip.image.shape} but a reconstruction {decoded.shape}")
+    if not all(np.isfinite(part).all() for part in (strip.image, decoded, strip.latent)):
         raise StudyError(f"{where} holds values that are not finite")
     return strip
 
@@ -118,12 +119,11 @@ def png(array: Bytes, side: int) -> tuple[str, int]:
 
 
 def _tiles(strip: Strip) -> list[tuple[str, Bytes]]:
-    return [
-        ("image", pixels(strip.image)),
-        ("reconstruction", pixels(strip.reconstruction)),
-        (f"difference {text.TIMES} {AMPLIFICATION}", pixels(difference(strip.image, strip.reconstruction))),
-        ("latent", pixels(latent_colours(strip.latent))),
-    ]
+    tiles = [("image", pixels(strip.image))]
+    if strip.reconstruction is not None:
+        changed = pixels(difference(strip.image, strip.reconstruction))
+        tiles += [("reconstruction", pixels(strip.reconstruction)), (f"difference {text.TIMES} {AMPLIFICATION}", changed)]
+    return [*tiles, ("latent", pixels(latent_colours(strip.latent)))]
 
 
 def _img(tile: str, width: int, alt: str) -> str:

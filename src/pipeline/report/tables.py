@@ -5,33 +5,50 @@ from collections.abc import Sequence
 
 from pipeline.report import text
 from pipeline.report.headline import READINGS
-from pipeline.report.results import Interval, Results, Row
+from pipeline.report.results import Interval, Results, Row, unique
 
 Cell = tuple[str, str]
 """Content as HTML, and the value that it is sorted by (a number, or text; empty: last)."""
 
 
-def _text(value: str) -> Cell:
+LEARNED = {
+    "lpips": ("LPIPS", "LPIPS (AlexNet): distance of features that follows human judgement; lower is more faithful."),
+    "rfid": (
+        "rFID",
+        "rFID: Fréchet distance between the features of images and of reconstructions; the fewer samples, the larger, "
+        "so compare it within a dataset only.",
+    ),
+}
+"""Measures that are only there where a network for them is configured: header and explanation."""
+
+
+def name_cell(value: str) -> Cell:
+    """Return a cell with a user's text."""
     return text.html(value), text.html(value)
 
 
-def _number(value: float, digits: int = 0) -> Cell:
+def number(value: float, digits: int = 0) -> Cell:
+    """Return a cell with a rounded number."""
     return text.number(value, digits), "" if math.isnan(value) else repr(value)
 
 
 def _score(value: Interval) -> Cell:
-    return text.interval(value, 2), _number(value.value)[1]
+    return text.interval(value, 2), number(value.value)[1]
 
 
 def _change(value: Interval) -> Cell:
     content = text.interval(value, 3)
-    return f"<b>{content}</b>" if value.side else content, _number(value.value)[1]
+    return f"<b>{content}</b>" if value.side else content, number(value.value)[1]
 
 
-def _table(
-    caption: str, headers: Sequence[str], groups: Sequence[tuple[str, Sequence[tuple[bool, list[Cell]]]]]
-) -> str:
-    """Return a table with a body for each dataset; rows are (is a control, cells). Headers sort within the bodies."""
+def table(caption: str, headers: Sequence[str], groups: Sequence[tuple[str, Sequence[tuple[bool, list[Cell]]]]]) -> str:
+    """Return a table with a body for each group, its name above it; headers sort within the bodies.
+
+    Args:
+        caption: HTML.
+        headers: HTML, one a column.
+        groups: names as text, with their rows: whether it is a control's, and the cells, the first of which names it.
+    """
     head = "".join(f'<th scope="col"><button type="button">{header}</button></th>' for header in headers)
     bodies = []
     for name, rows in groups:
@@ -64,13 +81,13 @@ def ranking(results: Results, head: str, metric: str) -> str:
         f"Which autoencoder&rsquo;s latents can the head {text.html(head)} learn from? By falling latent score "
         f"({text.html(text.metric_name(metric))}) in each dataset."
     )
-    return _table(caption, headers, groups)
+    return table(caption, headers, groups)
 
 
 def _ranked(row: Row) -> list[Cell]:
     gap = row.learnability_gap
     changes = [_change(row.information_loss), _change(gap)]
-    return [_text(row.autoencoder), _score(row.latent), *changes, _text(READINGS[gap.side])]
+    return [name_cell(row.autoencoder), _score(row.latent), *changes, name_cell(READINGS[gap.side])]
 
 
 def scores(results: Results, head: str, metric: str) -> str:
@@ -82,7 +99,7 @@ def scores(results: Results, head: str, metric: str) -> str:
         if rows := results.ranked(head, metric, dataset):
             groups.append((dataset, [(row.is_control, _scored(row)) for row in rows]))
     protocols = text.listing(sorted({row.protocol for row in results.select(head, metric) if row.protocol}))
-    return _table(
+    return table(
         f"{text.html(head)}, {text.html(text.metric_name(metric))}; protocol: {text.html(protocols)}", headers, groups
     )
 
@@ -90,14 +107,16 @@ def scores(results: Results, head: str, metric: str) -> str:
 def _scored(row: Row) -> list[Cell]:
     spaces = [_score(value) for value in (row.image, row.reconstruction, row.latent)]
     changes = [_change(value) for value in (row.information_loss, row.learnability_gap, row.total)]
-    runs = (f"{text.number(row.folds)} {text.TIMES} {text.number(row.seeds)}", _number(row.folds * row.seeds)[1])
-    counts = [runs, _number(row.patients), _number(row.units), _number(row.samples)]
-    return [_text(row.autoencoder), *spaces, *changes, *counts]
+    runs = (f"{text.number(row.folds)} {text.TIMES} {text.number(row.seeds)}", number(row.folds * row.seeds)[1])
+    counts = [runs, number(row.patients), number(row.units), number(row.samples)]
+    return [name_cell(row.autoencoder), *spaces, *changes, *counts]
 
 
 def encodings(results: Results) -> str:
     """Return what depends on neither head nor metric: every dataset and autoencoder, scored by a head or not."""
-    headers = ["autoencoder", "family", "latent shape", "compression", "stored size (MB)", "PSNR (dB)", "SSIM"]
+    headers = ["autoencoder", "family", "latent shape", "compression", "stored size (MB)"]
+    headers += ["PSNR (dB)", "SSIM", "MS-SSIM"]
+    learned = [name for name in LEARNED if any(not math.isnan(getattr(row, name)) for row in results.rows)]
     groups = []
     for dataset in results.datasets:
         rows = results.encodings(dataset)
@@ -106,13 +125,32 @@ def encodings(results: Results) -> str:
             if any(row.head for row in results.rows if row.dataset == dataset)
             else f"{dataset} (reconstruction only)"
         )
-        groups.append((name, [(row.is_control, _encoded(row)) for row in rows]))
-    return _table("Autoencoders: latents and fidelity of the reconstructions.", headers, groups)
+        groups.append((name, [(row.is_control, [*_encoded(row), *_learned(row, learned)]) for row in rows]))
+    caption = f"Autoencoders: latents and fidelity of the reconstructions. {_scales(results)}"
+    caption += "".join(f" {LEARNED[name][1]}" for name in learned)
+    headers += [LEARNED[name][0] for name in learned]
+    return table(caption, headers, groups)
+
+
+def _scales(results: Results) -> str:
+    """Return on how many of its scales MS-SSIM was measured: numbers over unlike scales cannot be compared."""
+    found = {row.dataset: int(row.ms_ssim_scales) for row in results.rows if not math.isnan(row.ms_ssim_scales)}
+    counts = unique(str(count) for count in found.values())
+    if not counts:
+        return ""
+    each = text.listing([f"{count} ({text.html(name)})" for name, count in found.items()])
+    where = counts[0] if len(counts) == 1 else each
+    return f"MS-SSIM: on {where} of its five scales, as many as the size of the images allows."
+
+
+def _learned(row: Row, names: Sequence[str]) -> list[Cell]:
+    return [number(getattr(row, name), 3) for name in names]
 
 
 def _encoded(row: Row) -> list[Cell]:
-    size = (_number(row.stored_bytes / 1e6, 2)[0], _number(row.stored_bytes)[1])
+    size = (number(row.stored_bytes / 1e6, 2)[0], number(row.stored_bytes)[1])
     ratio = ("" if math.isnan(row.compression_ratio) else f"{text.TIMES} ") + text.number(row.compression_ratio, 1)
     shape = (text.html(text.shape(row.latent_shape)), text.html(row.latent_shape))
-    numbers = [(ratio, _number(row.compression_ratio)[1]), size, _number(row.psnr, 2), _number(row.ssim, 3)]
-    return [_text(row.autoencoder), _text(row.family), shape, *numbers]
+    numbers = [(ratio, number(row.compression_ratio)[1]), size, number(row.psnr, 2)]
+    numbers += [number(value, 3) for value in (row.ssim, row.ms_ssim)]
+    return [name_cell(row.autoencoder), name_cell(row.family), shape, *numbers]

@@ -1,13 +1,14 @@
-"""A recipe is fitted to the same bytes every time, and appears complete or not at all."""
+"""A recipe gives the same bytes every time, and appears complete or not at all."""
 
 import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from pipeline import families, fit
+from pipeline import families, pretrain
 from pipeline.errors import StudyError
 from pipeline.natural_images import coloured_noise, natural_images
 from pipeline.networks.folder import CONFIGURATION, WEIGHTS, FolderSpec
@@ -50,18 +51,18 @@ MINUTE = {
 }
 
 
-def recipe(family: str = "diffusers-tiny", **options: object) -> fit.Recipe:
+def recipe(family: str = "diffusers-tiny", **options: object) -> pretrain.Recipe:
     keys = {"images": 18, "size": 16, "steps": 20, "batch": 4, "learning_rate": 1e-2, "penalty_weight": 1e-3}
-    return fit.Recipe.model_validate({"family": family, "architecture": MINUTE[family], **keys, **options})
+    return pretrain.Recipe.model_validate({"family": family, "architecture": MINUTE[family], **keys, **options})
 
 
 @pytest.mark.parametrize("family", MINUTE)
-def test_a_fit_lowers_the_loss_and_repeats_byte_for_byte(tmp_path: Path, family: str) -> None:
-    losses = fit.fit(recipe(family, edge_weight=0.1), tmp_path / "first")
-    fit.fit(recipe(family, edge_weight=0.1), tmp_path / "second")
+def test_training_lowers_the_loss_and_repeats_byte_for_byte(tmp_path: Path, family: str) -> None:
+    losses = pretrain.pretrain(recipe(family, edge_weight=0.1), tmp_path / "first")
+    pretrain.pretrain(recipe(family, edge_weight=0.1), tmp_path / "second")
     assert len(losses) == 20
     assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
-    for name in (CONFIGURATION, WEIGHTS):
+    for name in (CONFIGURATION, WEIGHTS, pretrain.CURVE):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
     spec = families.spec("autoencoders", {"family": family, "folder": str(tmp_path / "first")})
@@ -71,13 +72,13 @@ def test_a_fit_lowers_the_loss_and_repeats_byte_for_byte(tmp_path: Path, family:
 
 def test_another_seed_gives_another_autoencoder(tmp_path: Path) -> None:
     for seed in (0, 1):
-        fit.fit(recipe(steps=1, seed=seed), tmp_path / str(seed))
+        pretrain.pretrain(recipe(steps=1, seed=seed), tmp_path / str(seed))
     assert (tmp_path / "0" / WEIGHTS).read_bytes() != (tmp_path / "1" / WEIGHTS).read_bytes()
 
 
-def test_an_interrupted_fit_leaves_no_half_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_training_leaves_no_half_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "tiny"
-    fit.fit(recipe(steps=1), folder)
+    pretrain.pretrain(recipe(steps=1), folder)
     before = (folder / WEIGHTS).read_bytes()
 
     def interrupt(*_: object) -> None:
@@ -85,25 +86,32 @@ def test_an_interrupted_fit_leaves_no_half_folder(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(Path, "rename", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        fit.fit(recipe(steps=1, seed=1), tmp_path / "other")
+        pretrain.pretrain(recipe(steps=1, seed=1), tmp_path / "other")
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
     with pytest.raises(KeyboardInterrupt):
-        fit.fit(recipe(steps=1, seed=1), folder)
+        pretrain.pretrain(recipe(steps=1, seed=1), folder)
     assert [path.name for path in tmp_path.iterdir()] in (["tiny"], [])
     assert not folder.exists() or (folder / WEIGHTS).read_bytes() == before
 
 
-def test_a_fit_replaces_an_older_one_and_nothing_else(tmp_path: Path) -> None:
+def test_a_training_replaces_an_older_one_and_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     folder.mkdir()
-    fit.fit(recipe(steps=1), folder)
+    pretrain.pretrain(recipe(steps=1), folder)
     before = (folder / WEIGHTS).read_bytes()
-    fit.fit(recipe(steps=1, seed=1), folder)
+    pretrain.pretrain(recipe(steps=1, seed=1), folder)
     assert (folder / WEIGHTS).read_bytes() != before
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(StudyError, match=r"notes\.txt"):
-        fit.fit(recipe(steps=1), folder)
+        pretrain.pretrain(recipe(steps=1), folder)
     assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_the_curve_has_the_mean_loss_of_every_50_steps(tmp_path: Path) -> None:
+    losses = pretrain.pretrain(recipe(steps=70), tmp_path / "tiny")
+    curve = pd.read_csv(tmp_path / "tiny" / "curve.csv")
+    assert list(curve["step"]) == [50, 70]
+    np.testing.assert_allclose(curve["loss"], [np.mean(losses[:50]), np.mean(losses[50:])], rtol=1e-5)
 
 
 def test_misspelt_keys_are_refused() -> None:
@@ -113,15 +121,15 @@ def test_misspelt_keys_are_refused() -> None:
 
 def test_misspelt_arguments_of_the_class_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="latent_chanels"):
-        fit.fit(recipe(architecture={"latent_chanels": 4}), tmp_path / "tiny")
+        pretrain.pretrain(recipe(architecture={"latent_chanels": 4}), tmp_path / "tiny")
     with pytest.raises(ValidationError, match="folder"):
-        fit.fit(recipe().model_copy(update={"family": "identity"}), tmp_path / "tiny")
+        pretrain.pretrain(recipe().model_copy(update={"family": "identity"}), tmp_path / "tiny")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()))
 def test_shipped_weights_are_what_their_recipe_describes(name: str) -> None:
-    shipped = fit.Recipe.read((SHIPPED / name / "recipe.json").read_text())
+    shipped = pretrain.Recipe.read((SHIPPED / name / "recipe.json").read_text())
     configuration = json.loads((SHIPPED / name / CONFIGURATION).read_text())
     assert {key: configuration[key] for key in shipped.architecture} == shipped.architecture
     assert (SHIPPED / name / WEIGHTS).stat().st_size < 1.5e6

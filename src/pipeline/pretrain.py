@@ -1,4 +1,4 @@
-"""Train an autoencoder from its recipe, on procedural images and without any network."""
+"""Stage pretrain: an autoencoder from its recipe, on procedural images and without any network."""
 
 import argparse
 import shutil
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from pipeline import families, program
@@ -20,6 +21,9 @@ from pipeline.spec import Spec
 if TYPE_CHECKING:
     from pipeline.networks.diffusers_classes import Model
 
+CURVE = "curve.csv"
+CURVE_PERIOD = 50
+"""Steps to one line of the curve."""
 HELD_OUT_IMAGES = 90
 HELD_OUT_SEED_OFFSET = 1_000_003
 SMALLEST_ERROR = 1e-10
@@ -27,7 +31,7 @@ SMALLEST_ERROR = 1e-10
 
 
 class Recipe(Spec):
-    """All that the bytes of a fitted autoencoder depend on, beside the code and the version of torch."""
+    """All that the bytes of a pretrained autoencoder depend on, beside the code and the version of torch."""
 
     family: str
     """A family of autoencoders that reads diffusers' layout."""
@@ -45,10 +49,11 @@ class Recipe(Spec):
     seed: int = Field(default=0, ge=0)
 
 
-def fit(recipe: Recipe, folder: Path) -> list[float]:
+def pretrain(recipe: Recipe, folder: Path) -> list[float]:
     """Train and write the autoencoder to `folder` in diffusers' layout; return the loss of every step.
 
-    Weights are stored in half precision. The folder appears complete or not at all.
+    Weights are stored in half precision, and beside them stands the curve: `step`, and the mean `loss` of the steps
+    since the line before. The folder appears complete or not at all.
     """
     from pipeline.networks.diffusers_classes import build
     from pipeline.networks.training import Schedule, reproducible, train
@@ -61,20 +66,28 @@ def fit(recipe: Recipe, folder: Path) -> list[float]:
     with reproducible(recipe.seed):
         model = build(_autoencoder(recipe, folder).network, recipe.architecture)
         losses = train(model, pool, schedule)
-    _publish(model.half(), folder)
+    _publish(model.half(), curve(losses), folder)
     return losses
 
 
 def _refuse_strangers(folder: Path) -> None:
-    if folder.exists() and (strangers := {path.name for path in folder.iterdir()} - {CONFIGURATION, WEIGHTS}):
-        raise StudyError(f"{folder} also holds {min(strangers)}, and fitting would replace the whole folder")
+    if folder.exists() and (strangers := {path.name for path in folder.iterdir()} - {CONFIGURATION, WEIGHTS, CURVE}):
+        raise StudyError(f"{folder} also holds {min(strangers)}, and training would replace the whole folder")
 
 
-def _publish(model: "Model", folder: Path) -> None:
+def curve(losses: list[float]) -> pd.DataFrame:
+    """Return the mean loss of every 50 steps, under the number of the last of them."""
+    steps = np.arange(1, len(losses) + 1)
+    means = pd.DataFrame({"step": steps, "loss": losses}).groupby((steps - 1) // CURVE_PERIOD)
+    return means.agg({"step": "max", "loss": "mean"})
+
+
+def _publish(model: "Model", losses: pd.DataFrame, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         complete = Path(temporary) / folder.name
         model.save_pretrained(complete, safe_serialization=True)
+        losses.to_csv(complete / CURVE, index=False, float_format="%.6g", lineterminator="\n")
         for path in complete.iterdir():
             path.chmod(0o644)  # safetensors makes files that only their owner may read
         if folder.exists():
@@ -94,19 +107,19 @@ def held_out_psnr(recipe: Recipe, folder: Path) -> float:
 def _autoencoder(recipe: Recipe, folder: Path) -> FolderSpec:
     spec = families.spec("autoencoders", {"family": recipe.family, "folder": str(folder)})
     if not isinstance(spec, FolderSpec):
-        raise StudyError(f"an autoencoder of the family {recipe.family} is not fitted from a recipe")
+        raise StudyError(f"an autoencoder of the family {recipe.family} is not trained from a recipe")
     return spec
 
 
 def main() -> None:
-    """Fit the autoencoder of `--recipe` into `--folder`."""
+    """Train the autoencoder of `--recipe` into `--folder`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipe", type=Path, required=True, help="JSON file with the keys of Recipe")
-    parser.add_argument("--folder", type=Path, required=True, help="where config.json and the weights appear")
+    parser.add_argument("--folder", type=Path, required=True, help="where config.json, weights and curve appear")
     arguments = parser.parse_args()
     recipe = Recipe.read(arguments.recipe.read_text())
     start = time.monotonic()
-    losses = fit(recipe, arguments.folder)
+    losses = pretrain(recipe, arguments.folder)
     seconds, psnr = time.monotonic() - start, held_out_psnr(recipe, arguments.folder)
     print(f"{len(losses)} steps in {seconds:.0f} s, held-out PSNR {psnr:.2f} dB", file=sys.stderr)
 

@@ -1,0 +1,22 @@
+"""Networks that measure: no gradients, and on an accelerator the same numbers in every run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """Enter a context without gradients in which convolutions keep float32's mantissa and always the same algorithm.
+
+    An accelerator otherwise rounds convolutions to ten bits of mantissa and picks an algorithm by timing.
+    """
+    flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with torch.inference_mode(), flags:
+        yield
+
+
+def device() -> torch.device:
+    """Return the accelerator where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,64 @@
+"""Fidelity class by class: whether an autoencoder is as faithful for the rare classes as for the common ones."""
+
+import math
+
+import pandas as pd
+
+from pipeline.errors import StudyError
+from pipeline.report import text
+from pipeline.report.results import Results
+from pipeline.report.tables import Cell, name_cell, number, table
+
+MEASURES = {
+    "psnr": ("PSNR in dB: higher is more faithful", 2),
+    "lpips": ("LPIPS: lower is more faithful", 3),
+}
+"""What is shown, where it was measured: heading and digits."""
+
+ALL = ""
+"""What stands in the column `class` of the averages over all samples."""
+
+INTRODUCTION = (
+    "<p>Means over the samples of each class, the most common class first, so that what is lost for rare classes shows "
+    "at the right. A sample with several labels counts in each of them.</p>\n"
+)
+
+
+def section(results: Results, fidelity: pd.DataFrame) -> str:
+    """Return a table for each dataset with classes, the first of them open; nothing where no dataset has any.
+
+    Args:
+        results: the gap table: which autoencoders are controls, and the order of everything.
+        fidelity: one row for each dataset, autoencoder and class, as stage `tabulate` writes it.
+
+    Raises:
+        StudyError: for a table without the columns that are needed.
+    """
+    needed = {"dataset", "autoencoder", "class", "samples", *MEASURES}
+    if missing := sorted(needed - set(fidelity.columns)):
+        raise StudyError(f"the table of fidelity lacks the columns {', '.join(missing)}")
+    parts: list[str] = []
+    for dataset in results.datasets:
+        rows = fidelity[fidelity["dataset"] == dataset]
+        if (rows["class"] != ALL).any():
+            state = "" if parts else " open"
+            body = _by_class(results, dataset, rows)
+            parts.append(f"<details{state}><summary>{text.html(dataset)}</summary>\n{body}</details>\n")
+    return f"<h2>Fidelity by class</h2>\n{INTRODUCTION}{''.join(parts)}" if parts else ""
+
+
+def _by_class(results: Results, dataset: str, rows: pd.DataFrame) -> str:
+    # Samples are the same for every autoencoder that has a decoder; one without has none.
+    counts = rows.groupby("class", sort=False)["samples"].max()
+    order = [ALL, *sorted((name for name in counts.index if name != ALL), key=lambda name: -counts[name])]
+    names = [text.html(name) or "all samples" for name in order]
+    headers = [f"{name} <small>n = {counts[key]}</small>" for name, key in zip(names, order, strict=True)]
+    groups = []
+    for name, (heading, digits) in MEASURES.items():
+        found = rows.set_index(["autoencoder", "class"])[name].dropna().to_dict()
+        lines: list[tuple[bool, list[Cell]]] = []
+        for row in results.encodings(dataset):
+            values = [float(found.get((row.autoencoder, key), math.nan)) for key in order]
+            lines.append((row.is_control, [name_cell(row.autoencoder), *(number(value, digits) for value in values)]))
+        groups += [(heading, lines)] if found else []
+    return table(f"Fidelity by class: {text.html(dataset)}", ["autoencoder", *headers], groups)

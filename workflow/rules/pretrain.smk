@@ -1,0 +1,22 @@
+"""The autoencoders that this project ships, trained again: only on demand."""
+
+
+rule pretrain:
+    """Train one of the shipped autoencoders on generated natural-image statistics, from its recipe."""
+    input:
+        code=lambda wildcards: plan.pretrained(wildcards.weights),
+        recipe="resources/weights/{weights}/recipe.json",
+    output:
+        config="results/weights/pretrained/{weights}/config.json",
+        weights="results/weights/pretrained/{weights}/diffusion_pytorch_model.safetensors",
+        curve="results/weights/pretrained/{weights}/curve.csv",
+    log:
+        "logs/pretrain/{weights}.log",
+    wildcard_constraints:
+        weights="[a-z0-9-]+",
+    conda:
+        "../envs/pipeline.yaml"
+    params:
+        folder=store("weights"),
+    shell:
+        "python -m pipeline.pretrain --recipe {input.recipe:q} --folder {params.folder:q} 2> {log:q}"
