@@ -288,7 +288,7 @@ def test_measures_of_networks_have_columns_where_they_are_there() -> None:
     lines = cells(found)
     assert lines[0][-5:] == ["PSNR (dB)", "SSIM", "MS-SSIM", "LPIPS", "rFID"]
     assert [lines[2][0], *lines[2][-5:]] == ["taesd", "31.50", "0.910", "0.953", "0.250", "\u2013"]
-    assert lines[4][-2:] == ["\u2013", "3.500"]
+    assert lines[4][-2:] == ["\u2013", "3.50"]
 
 
 def test_it_is_said_on_how_many_scales_similarity_was_measured() -> None:
