@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from pipeline.errors import StudyError
 from pipeline.spec import Spec
+from pipeline.weights import WeightFile
 
 SMALLEST = 31
 """Side in pixels of the images that LPIPS needs: with less, the second pooling of AlexNet has nothing to pool."""
@@ -19,7 +20,7 @@ class Features(Spec):
     """
 
     model: str
-    weights: str
+    weights: WeightFile
 
 
 class Fidelity(Spec):
@@ -30,7 +31,7 @@ class Fidelity(Spec):
         features: the network whose features are compared.
     """
 
-    lpips: str | None = None
+    lpips: WeightFile | None = None
     features: Features | None = None
 
     def require(self, sizes: Mapping[str, int]) -> None:
