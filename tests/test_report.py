@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.errors import StudyError
+from pipeline.illustrate import read_fidelity
 from pipeline.report import Strip, figure_png, headline, render, tables, text
 from pipeline.report.drawing import wrapped
 from pipeline.report.figures import reading_order
@@ -267,6 +268,17 @@ def test_fidelity_is_shown_class_by_class_the_most_common_first() -> None:
     assert ["sd-vae", "31.25 n = 2", "32.50 n = 2", "21.25 n = 2", "\u2013"] in cells(render(STUDY, [], "t", {}, fewer))
     # No class, no table: what is said of all samples stands among the autoencoders.
     assert "skin" not in section
+
+
+@pytest.mark.parametrize("names", [["", "None", "NA", "1"], ["", ""]])
+def test_classes_are_read_as_they_are_called(names: list[str], tmp_path: Path) -> None:
+    table = pd.DataFrame({"dataset": "d", "autoencoder": "NA", "class": names, "samples": 4, "psnr": np.inf})
+    table.assign(ssim=1.0, ms_ssim=0.5, lpips=math.nan).to_csv(tmp_path / "fidelity.csv", index=False)
+    read = read_fidelity(tmp_path / "fidelity.csv")
+    assert list(read["class"]) == names
+    assert set(read["autoencoder"]) == {"NA"}
+    assert np.isinf(read["psnr"]).all()
+    assert read["lpips"].isna().all()
 
 
 def test_what_was_not_measured_has_no_table_and_no_column() -> None:
