@@ -122,7 +122,10 @@ def _tiles(strip: Strip) -> list[tuple[str, Bytes]]:
     tiles = [("image", pixels(strip.image))]
     if strip.reconstruction is not None:
         changed = pixels(difference(strip.image, strip.reconstruction))
-        tiles += [("reconstruction", pixels(strip.reconstruction)), (f"difference {text.TIMES} {AMPLIFICATION}", changed)]
+        tiles += [
+            ("reconstruction", pixels(strip.reconstruction)),
+            (f"difference {text.TIMES} {AMPLIFICATION}", changed),
+        ]
     return [*tiles, ("latent", pixels(latent_colours(strip.latent)))]
 
 
