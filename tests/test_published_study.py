@@ -20,7 +20,7 @@ from tests.latent_diffusion import random_weights
 from tests.published import PUBLISHED, save
 from tests.studies import checkout, configure, run
 
-SIZE, PATIENTS = 64, 6
+SIZE, PATIENTS = 64, 4
 FOLDERS = {
     "sd14": "CompVis/stable-diffusion-v1-4/vae",
     "flux1": "black-forest-labs/FLUX.1-dev/vae",
@@ -80,7 +80,7 @@ def study(folder: Path) -> dict[str, Any]:
     save_file({key: value.half() for key, value in tensors.items()}, folder / "weights/medvae_4x1.safetensors")
     entries["medvae-4x1"] = {"family": "medvae", "weights": "weights/medvae_4x1.safetensors"}
     images = {"family": "folders", "root": "images", "pixels": {"size": SIZE}, "classes": ["dim", "bright"], "folds": 3}
-    head = {"family": "knn", "grid": 2, "neighbours": [3]}
+    head = {"family": "knn", "grid": 2, "neighbours": [1]}
     return {"replicates": 100, "datasets": {"blobs": images}, "autoencoders": entries, "heads": {"knn": head}}
 
 
