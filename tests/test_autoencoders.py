@@ -42,7 +42,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return unshuffling(tmp_path_factory.mktemp("pair"))
 
 
-@pytest.fixture(params=sorted(set(families.names("autoencoders")) - set(RECIPES)))
+@pytest.fixture(params=sorted(set(families.names("autoencoders")) - RECIPES))
 def spec(request: pytest.FixtureRequest) -> AutoencoderSpec:
     if request.param == "tae":
         return read("tae", weights=str(request.getfixturevalue("shared") / "weights" / FLUX))
@@ -70,7 +70,7 @@ def deviation(found: NDArray[np.float32], expected: NDArray[np.float32]) -> floa
 
 
 def test_every_family_is_tested() -> None:
-    assert {*ENTRIES, *RECIPES} == set(families.names("autoencoders"))
+    assert set(ENTRIES) | RECIPES == set(families.names("autoencoders"))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -240,6 +240,10 @@ def test_a_deep_decoder_shows_its_levels_in_the_order_in_which_it_applies_them(t
 def test_what_can_be_trained_is_read_again_from_a_folder_of_its_own(spec: AutoencoderSpec, tmp_path: Path) -> None:
     assert isinstance(spec, TrainableSpec) == (spec.family in TRAINABLE)
     if not isinstance(spec, TrainableSpec):
+        return
+    if spec.family == "diffusers-vq":
+        with pytest.raises(StudyError, match="no gradient"):
+            spec.tuned(str(tmp_path))
         return
     codec = spec.codec()
     with torch.no_grad():

@@ -9,6 +9,7 @@ import yaml
 
 from pipeline import families
 from pipeline.study import Study
+from pipeline.weights import Table
 from tests.autoencoder_entries import ENTRIES, RECIPES, ROOT
 from tests.published import PUBLISHED
 
@@ -23,7 +24,7 @@ def rows(text: str, heading: str) -> dict[str, list[str]]:
     """Return the cells of the table that begins with this heading, by what its first cell names."""
     table = text[text.index(f"| {heading} |") :].split("\n\n")[0].splitlines()[2:]
     cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table]
-    return {name: row for row in cells for name in re.findall(r"`([a-z0-9-]+)`", row[0])}
+    return {name: row for row in cells for name in re.findall(r"`([a-z0-9.-]+)`", row[0])}
 
 
 def test_the_table_has_one_row_for_each_family_and_no_empty_cell() -> None:
@@ -48,9 +49,21 @@ def test_every_configuration_in_the_document_is_read(text: str) -> None:
     assert len(STUDIES) >= 2
 
 
-@pytest.mark.parametrize("family", [*ENTRIES, *RECIPES])
+@pytest.mark.parametrize("family", sorted({*ENTRIES, *RECIPES}))
 def test_every_key_of_a_family_is_among_its_keys(family: str) -> None:
     fields = importlib.import_module(families.module_name("autoencoders", family)).Spec.model_fields
-    described = rows(CONFIGURATION[CONFIGURATION.index("## Autoencoders") :], "family")[family]
-    named = set(re.findall(r"`([a-z_]+)`", described[1]))
-    assert set(fields) - COMMON <= named
+    section = CONFIGURATION[CONFIGURATION.index("## Autoencoders") : CONFIGURATION.index("## Heads")]
+    described = section[section.index("### Fine-tuning") :] if family in RECIPES else rows(section, "family")[family][1]
+    assert set(fields) - COMMON <= set(re.findall(r"`([a-z_]+)`", described))
+
+
+def test_the_weights_are_those_of_the_table_of_weights() -> None:
+    named = rows(DOCUMENT, "name")
+    entries = Table.read(ROOT / "resources" / "weights.yaml").root
+    assert set(named) == set(entries)
+    for name, entry in entries.items():
+        _, family, place, licence, gated, _ = named[name]
+        assert family == f"`{entry.family}`"
+        assert place == (entry.repository or entry.source or "shipped")
+        assert licence == entry.licence
+        assert gated == ("yes" if entry.gated else "")

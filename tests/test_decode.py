@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.decode import decode
+from pipeline.autoencoders import Autoencoder, Latents
+from pipeline.decode import check_weights, decode
 from pipeline.encode import Target, encode, lay_out_latents, read_spec
 from pipeline.errors import StudyError
 from pipeline.files import sha256
@@ -35,8 +36,17 @@ def latents(images: Path, spec: str) -> Path:
     for shard in range(2):
         beside = images.with_name("latents")
         target = Target(folder, shard, beside / f"{shard}.safetensors")
-        encode(Rows(images), target, autoencoder.load(1), 2, {}).write(beside / f"{shard}.json")
+        encode(Rows(images), target, autoencoder.load(1), 2, {"files": []}).write(beside / f"{shard}.json")
     return folder
+
+
+def decoded(images: Path, codes: Rows, autoencoder: Autoencoder, batch: int = 2) -> Rows:
+    """Decode the second shard next to the images."""
+    store = images.with_name("reconstructions.zarr")
+    store.mkdir(exist_ok=True)
+    shutil.copy(images / "zarr.json", store)
+    assert decode(codes, store, 1, autoencoder, batch, {"a": 1}).made_by == {"a": 1, "float32_retries": 0}
+    return Rows(store)
 
 
 @pytest.mark.parametrize(
@@ -49,10 +59,9 @@ def latents(images: Path, spec: str) -> Path:
 )
 @pytest.mark.parametrize("batch", [1, 2, 100])
 def test_lossless_controls_come_back_on_the_grid_exactly(images: Path, spec: str, batch: int) -> None:
-    rows = Rows(latents(images, spec))
-    pixels = decode(rows, 3, 6, read_spec(spec).load(1), batch)
-    assert pixels.dtype == np.uint16
-    np.testing.assert_array_equal(pixels, to_grid(Rows(images).read(3, 6)))
+    store = decoded(images, Rows(latents(images, spec)), read_spec(spec).load(1), batch)
+    assert store.dtype == np.uint16
+    np.testing.assert_array_equal(store.read(3, 6), Rows(images).read(3, 6))
 
 
 class Wild:
@@ -61,18 +70,29 @@ class Wild:
     def __init__(self, value: float) -> None:
         self.value = value
 
+    def encode(self, images: NDArray[np.float32]) -> Latents:
+        return Latents(images)
+
     def decode(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.full_like(latents, self.value)
-
-    encode = None
 
 
 def test_pixels_are_clipped_and_must_be_finite(images: Path) -> None:
     rows = Rows(images)
-    assert (decode(rows, 0, 3, Wild(7.0), 2) == GRID).all()  # type: ignore[arg-type]
-    assert (decode(rows, 0, 3, Wild(-7.0), 2) == 0).all()  # type: ignore[arg-type]
+    for value, expected in ((7.0, 1.0), (-7.0, 0.0)):
+        np.testing.assert_array_equal(decoded(images, rows, Wild(value)).read(3, 6), expected)
     with pytest.raises(StudyError, match="not finite"):
-        decode(rows, 0, 3, Wild(np.nan), 2)  # type: ignore[arg-type]
+        decoded(images, rows, Wild(np.nan))
+
+
+def test_weights_that_are_not_those_of_the_latents_are_refused_with_both_hashes(tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"1")
+    before = sha256(weights)
+    check_weights([str(weights)], [before], tmp_path / "0.json")
+    weights.write_bytes(b"2")
+    with pytest.raises(StudyError, match=f"{sha256(weights)}, and the latents of .* were encoded with {before}"):
+        check_weights([str(weights)], [before], tmp_path / "0.json")
 
 
 def test_the_program_writes_a_shard_and_its_manifest(images: Path, tmp_path: Path) -> None:

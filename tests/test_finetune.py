@@ -358,11 +358,26 @@ def test_trainable_families_are_trained_and_read_again(family: str, large: Path,
     assert np.abs(decoded - seen).mean() == pytest.approx(made["best_validation_loss"], rel=1e-3)
 
 
+def test_of_an_autoencoder_with_a_frozen_encoder_the_decoder_is_trained(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="the encoder of AutoencoderRAE is one of the package transformers")
+    own = parent({"family": "diffusers-rae", **untrained.entry("diffusers-rae", tmp_path)})
+    write(tmp_path, images(64, 3))
+    train(tmp_path, recipe(steps=2, evaluate_every=2), own, tmp_path / "tuned")
+    assert json.loads((tmp_path / "tuned/parent.json").read_text())["best_step"] == 2
+    before, after = load_file(tmp_path / RESULT[2]), load_file(tmp_path / "tuned" / RESULT[2])
+    changed = {name.split(".")[0] for name, value in before.items() if (after[name] != value).any()}
+    assert "encoder" in {name.split(".")[0] for name in before}
+    assert "decoder" in changed
+    assert "encoder" not in changed
+
+
 def test_families_without_a_gradient_are_refused(large: Path, tmp_path: Path) -> None:
     for space in ("quantised", "pre-quantised"):
         own = parent({"family": "diffusers-vq", "folder": str(WEIGHTS / "vq"), "space": space})
         with pytest.raises(StudyError, match="no gradient passes through its latents"):
             train(large, recipe(parent="vq"), own, tmp_path / "x")
+        with pytest.raises(StudyError, match="its codebook gives the encoder no gradient"):
+            own.tuned("elsewhere")
     with pytest.raises(StudyError, match="family identity cannot be fine-tuned"):
         finetune.read_parent('{"family": "identity"}')
 

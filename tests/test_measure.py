@@ -16,8 +16,10 @@ from pipeline.fidelity import Features
 from pipeline.measure import measured
 from pipeline.networks import embedding, lpips
 from pipeline.networks.backbones import create_model
+from pipeline.plan import Plan
 from pipeline.quality import measure
 from pipeline.store import Layout, Rows, lay_out, shard_path, to_grid, write_shard
+from pipeline.study import Study
 
 SIZE = 40
 
@@ -68,18 +70,17 @@ def test_rows_are_measured_one_by_one_whatever_the_batch(stores: Path, perceptua
     np.testing.assert_allclose(table["lpips"], distance(originals, others), rtol=1e-5)
 
 
-def test_no_more_than_a_batch_is_read_at_once(stores: Path) -> None:
-    class Watched:
-        def __init__(self, store: Rows) -> None:
-            self.store, self.most = store, 0
+def test_no_more_than_a_chunk_or_a_batch_is_read_at_once(stores: Path) -> None:
+    class Watched(Rows):
+        most = 0
 
         def read(self, start: int, stop: int) -> NDArray[np.float32]:
             self.most = max(self.most, stop - start)
-            return self.store.read(start, stop)
+            return super().read(start, stop)
 
-    images, reconstructions = (Watched(store) for store in rows(stores))
-    measured(images, reconstructions, 0, 7, 2)  # type: ignore[arg-type]
-    assert (images.most, reconstructions.most) == (2, 2)
+    images, reconstructions = (Watched(stores / f"{name}.zarr") for name in ("images", "reconstructions"))
+    assert len(measured(images, reconstructions, 0, 7, 2)) == 7
+    assert (images.most, reconstructions.most) == (4, 4)
 
 
 def test_the_program_measures_a_shard_and_refuses_one_that_is_damaged(stores: Path, perceptual: Path) -> None:
@@ -121,3 +122,29 @@ def test_features_of_a_shard_are_kept_with_their_rows(stores: Path, tmp_path: Pa
     assert list(held["row"]) == [4, 5, 6]
     expected = embedding.read("test_efficientnet", weights)(rows(stores)[1].read(4, 7))
     np.testing.assert_allclose(held["features"], expected, atol=1e-5)
+
+
+def planned(monkeypatch: pytest.MonkeyPatch, fidelity: dict[str, object]) -> dict[str, dict[str, list[str]]]:
+    """What stage `measure` makes for an autoencoder and for one without a decoder, of one data set in two shards."""
+    config = {
+        "fidelity": fidelity,
+        "datasets": {"d": {"family": "folders", "root": "images", "pixels": {"size": 32}, "shards": 2}},
+        "autoencoders": {"pixels": {"family": "identity"}, "blind": {"family": "lossy", "stride": 8}},
+        "heads": {"near": {"family": "knn"}},
+    }
+    study = Study(config)
+    monkeypatch.setattr(type(study.autoencoders["blind"]), "decodes", False)
+    plan = Plan(study)
+    return {name: plan.measured("d", plan.member("d", name)) for name in study.autoencoders}
+
+
+def test_features_are_taken_where_they_are_configured_and_nothing_where_nothing_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tables = [f"results/fidelity/d/pixels/{shard}.parquet" for shard in range(2)]
+    features = [f"results/fidelity/d/pixels/{shard}.features.safetensors" for shard in range(2)]
+    nothing: dict[str, list[str]] = {"fidelity": [], "features": []}
+    plain = {"pixels": {"fidelity": tables, "features": []}, "blind": nothing}
+    assert planned(monkeypatch, {}) == planned(monkeypatch, {"lpips": "w"}) == plain
+    both = {"pixels": {"fidelity": tables, "features": features}, "blind": nothing}
+    assert planned(monkeypatch, {"features": {"model": "m", "weights": "w"}}) == both

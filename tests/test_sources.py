@@ -1,5 +1,6 @@
 """Code is declared as inputs: every project module that a stage loads is among the files that are declared for it."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -8,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from pipeline import families
+from pipeline.networks.network import TrainableSpec
 from pipeline.sources import SOURCE, files, imports
 
 ROOT = Path(__file__).parent.parent
-PLAIN = ("normalize", "measure", "embed", "evaluate", "tabulate", "collect", "illustrate")
+PLAIN = ("normalize", "measure", "embed", "evaluate", "tabulate", "collect", "illustrate", "fetch", "convert")
 FAMILIES: dict[str, families.Kind] = {
     "synthesize": "benchmarks",
     "inspect": "datasets",
@@ -27,12 +29,18 @@ CASES += [
     for stage, kind in FAMILIES.items()
     for family in families.names(kind)
 ]
+TRAINABLE = [
+    module
+    for module in (families.module_name("autoencoders", family) for family in families.names("autoencoders"))
+    if issubclass(importlib.import_module(module).Spec, TrainableSpec)
+]
+CASES += [("pipeline.finetune", module) for module in TRAINABLE]
 CASES += [("pipeline.pretrain", families.module_name("autoencoders", family)) for family in SHIPPED]
 
 RUNNER = '''
 """Run every case in a child of its own, with other people's libraries loaded once; print what each child loaded."""
-import importlib, io, json, os, sys, traceback
-from contextlib import redirect_stdout, suppress
+import importlib, io, json, os, sys, traceback, types
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 import dask.array, numpy as np, pandas, pydicom, safetensors.numpy, skimage.metrics, torch, zarr
 import matplotlib.figure, pydantic, sklearn.linear_model, sklearn.model_selection, sklearn.neighbors
@@ -62,7 +70,7 @@ def exercise(stage, module):
     if stage in ("pipeline.encode", "pipeline.decode"):
         entry = {"family": family, "stride": 4, "seed": 0, "weights": folder + "/none", "keep": 4, "quality": 75}
         entry |= {"encoder": folder + "/none", "decoder": folder + "/none", "encoder_range": [0, 1]}
-        entry |= {"folder": shipped.get(family, folder), "model": "resnet10t"}
+        entry |= {"folder": shipped.get(family, folder), "model": "resnet10t", "parent": "x"}
         entry = {key: value for key, value in entry.items() if key in spec.model_fields}
         if family == "timm-features":
             entry["weights"] = None
@@ -74,6 +82,13 @@ def exercise(stage, module):
         space = heads.Space(np.random.default_rng(0).random((12, 1, 8, 8), np.float32), labels, True, 4)
         small = {"model": "resnet10t", "epochs": 1} if family == "timm-resnet" else {}
         spec(family=family, **small).fit(space, folds.Split(0, *np.arange(12).reshape(3, 4)), 0)
+    if stage == "pipeline.finetune" and family in ("diffusers-kl", "diffusers-tiny"):
+        stage, folds = sys.modules["pipeline.finetune"], sys.modules["pipeline.folds"]
+        parent, split = spec(family=family, folder=shipped[family]), folds.Split(0, *np.arange(6).reshape(3, 2))
+        images = types.SimpleNamespace(shape=(1, 16, 16), read=lambda a, b: np.zeros((b - a, 1, 16, 16), np.float32))
+        recipe = stage.Spec(family="finetuned", parent="x", steps=1)
+        with redirect_stderr(io.StringIO()):
+            stage.finetune(recipe, parent, images, split, "", Path(folder) / family)
     if stage == "pipeline.pretrain":
         recipe = json.loads((Path(shipped[family]) / "recipe.json").read_text()) | {"images": 2, "steps": 1, "batch": 2}
         pretrain = sys.modules["pipeline.pretrain"]

@@ -4,8 +4,9 @@ Latents are the codes themselves ("quantised"), or what the encoder gives before
 code ("pre-quantised"); then decoding replaces it. Both decode to the same image.
 """
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from pipeline.errors import StudyError
 from pipeline.networks.folder import FolderSpec, Model
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ class Spec(FolderSpec):
     def latent_channels(self, configuration: dict[str, Any]) -> int:
         """Return the length of a code."""
         return int(configuration.get("vq_embed_dim") or configuration["latent_channels"])
+
+    def tuned(self, folder: str) -> Self:
+        """Raise StudyError: the codec has no gradient, and straight-through training is not done here."""
+        raise StudyError(f"the family {self.family} is not fine-tuned: its codebook gives the encoder no gradient")
 
     def encode(self, model: Model, images: "Tensor") -> "tuple[Tensor, None]":
         """Return the codes, or the vectors that they replace."""

@@ -211,8 +211,8 @@ class _Finetuning:
         decoded = self.codec.decode(self.codec.encode(images)[0])
         if not decoded.requires_grad or autograd.grad(decoded.sum(), images, allow_unused=True)[0] is None:
             raise StudyError(
-                f"{self.spec.parent} cannot be fine-tuned: no gradient passes through its latents, because they are "
-                "looked up in a codebook or its encoder is frozen"
+                f"{self.spec.parent} cannot be fine-tuned: no gradient passes through its latents, which are looked up "
+                "in a codebook or encoded without gradients"
             )
 
     def _adversary(self) -> Adversary:
