@@ -28,6 +28,9 @@ UNTRAINED: dict[str, dict[str, Any]] = {family: {} for family in untrained.FAMIL
 ENTRIES: dict[str, dict[str, Any]] = {**CONTROLS, **CODECS, **SHIPPED, **FEATURES, **UNTRAINED}
 ENTRIES |= {"tae": {"weights": FLUX}, "onnx": {"encoder": "", "decoder": "", "encoder_range": [-1, 1]}}
 
+RECIPES = {"finetuned"}
+"""Families that say how to make an autoencoder, and have neither latents nor a codec: see test_finetune.py."""
+
 
 def read(family: str, **options: object) -> AutoencoderSpec:
     """Return the specification of this family's entry with further options."""

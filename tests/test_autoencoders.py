@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -13,17 +14,18 @@ from pipeline import families
 from pipeline.autoencoders import AutoencoderSpec, Staged
 from pipeline.errors import StudyError
 from pipeline.natural_images import natural_images
+from pipeline.networks.adapter import TorchAutoencoder
+from pipeline.networks.network import TrainableSpec
 from pipeline.networks.tiles import Tiled
 from tests import untrained
-from tests.autoencoder_entries import CODECS, CONTROLS, ENTRIES, FEATURES, FLUX, ROOT, UNTRAINED, psnr, read
+from tests.autoencoder_entries import CODECS, CONTROLS, ENTRIES, FEATURES, FLUX, RECIPES, ROOT, UNTRAINED, psnr, read
 from tests.onnx_files import unshuffling
 
 PIXELS = natural_images(6, 64, seed=41)
 BY_PATCH = [*CONTROLS, *CODECS, "onnx"]
 """Families that treat patches one by one; the ONNX graphs of these tests rearrange them."""
-RECIPES = {"finetuned"}
-"""What has neither latents nor a codec: see test_finetune.py."""
 ONE_SIZE = ["diffusers-rae"]
+TRAINABLE = ["tae", "medvae", *(family for family in ENTRIES if family.startswith("diffusers-"))]
 WITHOUT_STAGES = ["diffusers-rae"]
 """A transformer decodes, and has no maps on the way."""
 
@@ -233,6 +235,26 @@ def test_a_deep_decoder_shows_its_levels_in_the_order_in_which_it_applies_them(t
     assert autoencoder.stages() == ["conv_in", "up_blocks.2", "up_blocks.1"]
     seen = autoencoder.activations(autoencoder.encode(PIXELS[:1]).mean, autoencoder.stages())
     assert [seen[name].shape[2] for name in autoencoder.stages()] == [16, 16, 32]
+
+
+def test_what_can_be_trained_is_read_again_from_a_folder_of_its_own(spec: AutoencoderSpec, tmp_path: Path) -> None:
+    assert isinstance(spec, TrainableSpec) == (spec.family in TRAINABLE)
+    if not isinstance(spec, TrainableSpec):
+        return
+    if spec.family == "diffusers-vq":
+        with pytest.raises(StudyError, match="no gradient"):
+            spec.tuned(str(tmp_path))
+        return
+    codec = spec.codec()
+    with torch.no_grad():
+        next(parameter for parameter in codec.network.parameters() if parameter.ndim == 4).mul_(1.5)
+    spec.save(codec.network, tmp_path)
+    tuned = spec.tuned(str(tmp_path))
+    assert tuned.latent_shape((3, 64, 64)) == spec.latent_shape((3, 64, 64))
+    assert all(Path(file).parent == tmp_path for file in tuned.files())
+    latents = TorchAutoencoder(codec, 3).encode(PIXELS[:1]).mean
+    np.testing.assert_allclose(tuned.load(3).encode(PIXELS[:1]).mean, latents, atol=1e-5)
+    assert np.abs(latents - spec.load(3).encode(PIXELS[:1]).mean).max() > 1e-3
 
 
 def test_files_are_named_so_that_a_change_is_seen(spec: AutoencoderSpec) -> None:

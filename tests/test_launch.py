@@ -181,6 +181,12 @@ def test_a_missing_folder_is_named_with_its_entry() -> None:
         launch.prepare(Study(CONFIG))
 
 
+def test_a_missing_weight_file_of_a_measure_is_named_with_its_key() -> None:
+    config = CONFIG | {"fidelity": {"features": {"model": "test_efficientnet", "weights": "f.safetensors"}}}
+    with pytest.raises(StudyError, match=r"fidelity: features: the file f\.safetensors is missing"):
+        launch.prepare(Study(config))
+
+
 def test_a_missing_weight_file_is_named_with_its_entry() -> None:
     config = {**CONFIG, "autoencoders": {**CONFIG["autoencoders"], "t": {"family": "tae", "weights": "w.safetensors"}}}
     with pytest.raises(StudyError, match=r"autoencoders: t: the file w\.safetensors is missing"):

@@ -1,5 +1,6 @@
 """Fidelity of one shard: read in batches, measured row by row, features beside it where a network is configured."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,11 @@ from pipeline.fidelity import Features
 from pipeline.measure import measured
 from pipeline.networks import embedding, lpips
 from pipeline.networks.backbones import create_model
+from pipeline.plan import Plan
 from pipeline.quality import measure
 from pipeline.store import Layout, Rows, lay_out, shard_path, to_grid, write_shard
+from pipeline.study import Study
+from tests import studies
 
 SIZE = 40
 
@@ -68,7 +72,7 @@ def test_rows_are_measured_one_by_one_whatever_the_batch(stores: Path, perceptua
     np.testing.assert_allclose(table["lpips"], distance(originals, others), rtol=1e-5)
 
 
-def test_no_more_than_a_chunk_is_read_at_once(stores: Path) -> None:
+def test_no_more_than_a_chunk_or_a_batch_is_read_at_once(stores: Path) -> None:
     class Watched(Rows):
         most = 0
 
@@ -77,8 +81,7 @@ def test_no_more_than_a_chunk_is_read_at_once(stores: Path) -> None:
             return super().read(start, stop)
 
     images, reconstructions = (Watched(stores / f"{name}.zarr") for name in ("images", "reconstructions"))
-    measured(images, reconstructions, 0, 7, 2)
-    # A chunk of the store is read once, and holds four rows here.
+    assert len(measured(images, reconstructions, 0, 7, 2)) == 7
     assert (images.most, reconstructions.most) == (4, 4)
 
 
@@ -121,3 +124,47 @@ def test_features_of_a_shard_are_kept_with_their_rows(stores: Path, tmp_path: Pa
     assert list(held["row"]) == [4, 5, 6]
     expected = embedding.read("test_efficientnet", weights)(rows(stores)[1].read(4, 7))
     np.testing.assert_allclose(held["features"], expected, atol=1e-5)
+
+
+def planned(monkeypatch: pytest.MonkeyPatch, fidelity: dict[str, object]) -> dict[str, dict[str, list[str]]]:
+    """What stage `measure` makes for an autoencoder and for one without a decoder, of one data set in two shards."""
+    config = {
+        "fidelity": fidelity,
+        "datasets": {"d": {"family": "folders", "root": "images", "pixels": {"size": 32}, "shards": 2}},
+        "autoencoders": {"pixels": {"family": "identity"}, "blind": {"family": "lossy", "stride": 8}},
+        "heads": {"near": {"family": "knn"}},
+    }
+    study = Study(config)
+    monkeypatch.setattr(type(study.autoencoders["blind"]), "decodes", False)
+    plan = Plan(study)
+    return {name: plan.measured("d", plan.member("d", name)) for name in study.autoencoders}
+
+
+def test_features_are_taken_where_they_are_configured_and_nothing_where_nothing_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tables = [f"results/fidelity/d/pixels/{shard}.parquet" for shard in range(2)]
+    features = [f"results/fidelity/d/pixels/{shard}.features.safetensors" for shard in range(2)]
+    nothing: dict[str, list[str]] = {"fidelity": [], "features": []}
+    plain = {"pixels": {"fidelity": tables, "features": []}, "blind": nothing}
+    assert planned(monkeypatch, {}) == planned(monkeypatch, {"lpips": "w"}) == plain
+    both = {"pixels": {"fidelity": tables, "features": features}, "blind": nothing}
+    assert planned(monkeypatch, {"features": {"model": "m", "weights": "w"}}) == both
+
+
+def test_a_study_with_networks_that_measure_has_their_columns(tmp_path: Path, perceptual: Path) -> None:
+    torch.manual_seed(0)
+    study = copy.deepcopy(studies.STUDY)
+    study["datasets"]["blobs"] |= {"classes": [], "pixels": {"size": 32}, "shards": 1}
+    features = {"model": "test_efficientnet", "weights": "features.safetensors"}
+    folder = studies.tiny(tmp_path, study | {"fidelity": {"lpips": str(perceptual), "features": features}})
+    save_file(create_model("test_efficientnet", pretrained=False).state_dict(), folder / "features.safetensors")
+    studies.run(folder, "results/gap_table.csv")
+    table = pd.read_csv(folder / "results/gap_table.csv").set_index("autoencoder")
+    assert (table["rfid_samples"] == 48).all()
+    assert (table["ms_ssim_scales"] == 2).all()
+    assert (table.loc["identity", ["lpips", "rfid"]] == 0).all()
+    assert (table.loc["lossy", ["lpips", "rfid"]] > 0).all()
+    measures = pd.read_csv(folder / "results/fidelity.csv")
+    assert list(measures["samples"]) == [48, 48]
+    assert measures["lpips"].notna().all()

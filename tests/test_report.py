@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.errors import StudyError
+from pipeline.illustrate import read_fidelity
 from pipeline.report import Strip, figure_png, headline, render, tables, text
 from pipeline.report.drawing import wrapped
 from pipeline.report.figures import reading_order
@@ -32,7 +33,9 @@ def row(dataset: str = "chest", autoencoder: str = "taesd", family: str = "taesd
     values: dict[str, Any] = {
         **{"dataset": dataset, "autoencoder": autoencoder, "family": family, "head": "cnn", "protocol": "matched"},
         **{"metric": "balanced_accuracy", "latent_shape": "4x16x16", "folds": 5, "seeds": 2, "patients": 90},
-        **{"units": 110, "samples": 120, "psnr": 31.5, "ssim": 0.91, "compression_ratio": 12.0, "stored_bytes": 491520},
+        **{"units": 110, "samples": 120, "compression_ratio": 12.0, "stored_bytes": 491520},
+        **{"psnr": 31.5, "ssim": 0.91, "ms_ssim": 0.953, "ms_ssim_scales": 3},
+        **{"lpips": math.nan, "rfid": math.nan, "rfid_samples": math.nan},
         **{"image": 0.86, "reconstruction": 0.84, "latent": 0.76},
         **{"information_loss": 0.02, "learnability_gap": 0.08, "total": 0.10},
     }
@@ -233,6 +236,80 @@ def test_unusual_tables_give_a_whole_page(rows: list[dict[str, Any]]) -> None:
 def test_a_table_read_back_from_csv_gives_the_same_page(page: str) -> None:
     again = pd.read_csv(io.StringIO(STUDY.to_csv(index=False)))
     assert render(again, STRIPS, "A study", {"chest": SUMMARY}) == page
+
+
+FIDELITY = pd.DataFrame(
+    [
+        {"dataset": "chest", "autoencoder": name, "class": label, "samples": count, "psnr": psnr, "lpips": lpips}
+        for name, lpips in (("taesd", 0.25), ("sd-vae", 0.125), ("identity", 0.0), ("shuffled", 0.0))
+        for label, count, psnr in (("", 120, 31.25), ("rare", 3, 21.25), ("None", 117, 32.5), ("<b>", 0, math.nan))
+    ]
+    + [{"dataset": "skin", "autoencoder": "taesd", "class": "", "samples": 9, "psnr": 30.0, "lpips": math.nan}]
+)
+
+
+def cells(table: str) -> list[list[str]]:
+    """The lines of a table as plain text."""
+    lines = re.findall(r"<tr[^>]*>(.*?)</tr>", table, re.DOTALL)
+    return [[re.sub("<[^>]*>", "", cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line)] for line in lines]
+
+
+def test_fidelity_is_shown_class_by_class_the_most_common_first() -> None:
+    page = render(STUDY, [], "t", {}, FIDELITY)
+    parsed(page)
+    section = page.split("<h2>Fidelity by class</h2>")[1].split("<h2>")[0]
+    lines = cells(section)
+    assert lines[0] == ["autoencoder", "all samples n = 120", "None n = 117", "rare n = 3", "&lt;b&gt; n = 0"]
+    assert lines[1] == ["PSNR in dB: higher is more faithful"]
+    assert ["taesd", "31.25", "32.50", "21.25", "\u2013"] in lines
+    assert ["taesd", "0.250", "0.250", "0.250", "0.250"] in lines
+    assert ["identity control", "31.25", "32.50", "21.25", "\u2013"] in lines
+    fewer = FIDELITY.assign(samples=FIDELITY["samples"].where(FIDELITY["autoencoder"] != "sd-vae", 2))
+    assert ["sd-vae", "31.25 n = 2", "32.50 n = 2", "21.25 n = 2", "\u2013"] in cells(render(STUDY, [], "t", {}, fewer))
+    # No class, no table: what is said of all samples stands among the autoencoders.
+    assert "skin" not in section
+
+
+@pytest.mark.parametrize("names", [["", "None", "NA", "1"], ["", ""]])
+def test_classes_are_read_as_they_are_called(names: list[str], tmp_path: Path) -> None:
+    table = pd.DataFrame({"dataset": "d", "autoencoder": "NA", "class": names, "samples": 4, "psnr": np.inf})
+    table.assign(ssim=1.0, ms_ssim=0.5, lpips=math.nan).to_csv(tmp_path / "fidelity.csv", index=False)
+    read = read_fidelity(tmp_path / "fidelity.csv")
+    assert list(read["class"]) == names
+    assert set(read["autoencoder"]) == {"NA"}
+    assert np.isinf(read["psnr"]).all()
+    assert read["lpips"].isna().all()
+
+
+def test_what_was_not_measured_has_no_table_and_no_column() -> None:
+    page = render(STUDY, [], "t", {}, FIDELITY.assign(lpips=math.nan))
+    section = page.split("<h2>Fidelity by class</h2>")[1].split("<h2>")[0]
+    assert "LPIPS" not in section
+    assert "PSNR" in section
+    assert "LPIPS" not in page
+    assert "rFID" not in page
+    only = FIDELITY[FIDELITY["class"] == ""]
+    for table in (only, only.iloc[:0], None):
+        assert "Fidelity by class" not in render(STUDY, [], "t", {}, table)
+    with pytest.raises(StudyError, match="the table of fidelity lacks the columns lpips"):
+        render(STUDY, [], "t", {}, FIDELITY.drop(columns="lpips"))
+
+
+def test_measures_of_networks_have_columns_where_they_are_there() -> None:
+    found = tables.encodings(Results.read(pd.DataFrame([row(lpips=0.25), row("skin", rfid=3.5, rfid_samples=120)])))
+    lines = cells(found)
+    assert lines[0][-5:] == ["PSNR (dB)", "SSIM", "MS-SSIM", "LPIPS", "rFID"]
+    assert [lines[2][0], *lines[2][-5:]] == ["taesd", "31.50", "0.910", "0.953", "0.250", "\u2013"]
+    assert lines[4][-2:] == ["\u2013", "3.50"]
+
+
+def test_it_is_said_on_how_many_scales_similarity_was_measured() -> None:
+    one = tables.encodings(Results.read(pd.DataFrame([row(), row("skin")])))
+    assert "MS-SSIM: on 3 of its five scales" in one
+    two = tables.encodings(Results.read(pd.DataFrame([row(), row("skin", ms_ssim_scales=5)])))
+    assert "MS-SSIM: on 3 (chest) and 5 (skin) of its five scales" in two
+    none = tables.encodings(Results.read(pd.DataFrame([row(ms_ssim=math.nan, ms_ssim_scales=math.nan)])))
+    assert "scales" not in none
 
 
 def test_a_table_that_contradicts_itself_is_refused() -> None:

@@ -141,7 +141,7 @@ def test_changing_the_folds_indexes_and_trains_again_and_decodes_nothing(study: 
     configure(study, changed)
     jobs = plan(study)
     assert (jobs["index"], jobs["train"]) == (1, 4)
-    assert not {"inspect", "normalize", "encode", "decode"} & set(jobs)
+    assert not {"inspect", "normalize", "encode", "decode", "measure"} & set(jobs)
 
 
 def test_changing_the_size_of_the_images_reads_no_header_again(study: Path) -> None:
@@ -173,6 +173,20 @@ def test_a_job_does_not_list_the_data_sets_folder(study: Path) -> None:
     shutil.rmtree(study / "images")
     planned = call(study, "--mode", "subprocess", "--dry-run", "--", TABLE)
     assert planned.returncode == 0, planned.stdout
+
+
+def test_configuring_features_embeds_and_decodes_nothing(study: Path) -> None:
+    # A dry run does not read it.
+    (study / "weights.safetensors").touch()
+    features = {"model": "test_efficientnet", "weights": "weights.safetensors"}
+    configure(study, STUDY | {"fidelity": {"features": features}})
+    assert plan(study) == {"embed": 4, "tabulate": 1, "tabulate_study": 1}
+
+
+def test_editing_what_measures_trains_nothing(study: Path) -> None:
+    module = study / "src/pipeline/quality.py"
+    module.write_text(module.read_text() + "\n# A change.\n")
+    assert plan(study) == {"measure": 4, "tabulate": 1, "tabulate_study": 1}
 
 
 def test_an_edited_label_indexes_and_trains_again_and_decodes_nothing(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.studies import ROOT, checkout, configure, environment
 
 TABLE = "results/gap_table/echo.csv"
 JOBS = {
-    **{"synthesize": 1, "inspect": 1, "normalize": 2, "index": 1, "encode": 4, "decode": 4},
+    **{"synthesize": 1, "inspect": 1, "normalize": 2, "index": 1, "encode": 4, "decode": 4, "measure": 4},
     **{"train": 4, "evaluate": 2, "tabulate": 1},
 }
 """How many batch jobs of each rule the study below has."""

@@ -46,6 +46,29 @@ def refused(config: dict[str, Any]) -> str:
     return message
 
 
+@pytest.mark.parametrize(
+    ("fidelity", "key"),
+    [
+        ({"lpip": "w"}, "fidelity.lpip"),
+        ({"features": {"model": "m", "weights": "w", "wights": "w"}}, "fidelity.features.wights"),
+    ],
+)
+def test_a_misspelt_measure_is_named(fidelity: dict[str, Any], key: str) -> None:
+    assert refused(changed("fidelity", fidelity)) == f"the configuration: {key}: Extra inputs are not permitted"
+
+
+def test_what_measures_names_its_files_and_the_images_that_are_too_small_for_it() -> None:
+    found = Study(changed("fidelity", {"features": {"model": "m", "weights": "f"}})).entries.fidelity
+    assert list(found.files()) == [("features", "f")]
+    assert list(Study(GOOD).entries.fidelity.files()) == []
+    message = refused(changed("fidelity", {"lpips": "w"}))
+    assert message == "datasets: mine: LPIPS needs images of at least 31 x 31 pixels; set a larger 'size'"
+    large = changed("fidelity", {"lpips": "w"})
+    for dataset in large["datasets"].values():
+        dataset["pixels"] = {"size": 31}
+    assert list(Study(large).entries.fidelity.files()) == [("lpips", "w")]
+
+
 def test_a_good_study_is_read() -> None:
     study = Study(GOOD)
     assert study.baseline() == "pixels"

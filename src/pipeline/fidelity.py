@@ -1,8 +1,14 @@
 """What the configuration says of how reconstructions are measured, beside PSNR, SSIM and MS-SSIM."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from pipeline.errors import StudyError
 from pipeline.spec import Spec
+from pipeline.weights import WeightFile
+
+SMALLEST = 31
+"""Side in pixels of the images that LPIPS needs: with less, the second pooling of AlexNet has nothing to pool."""
+TOO_SMALL = f"LPIPS needs images of at least {SMALLEST} x {SMALLEST} pixels; set a larger 'size'"
 
 
 class Features(Spec):
@@ -14,7 +20,7 @@ class Features(Spec):
     """
 
     model: str
-    weights: str
+    weights: WeightFile
 
 
 class Fidelity(Spec):
@@ -25,8 +31,14 @@ class Fidelity(Spec):
         features: the network whose features are compared.
     """
 
-    lpips: str | None = None
+    lpips: WeightFile | None = None
     features: Features | None = None
+
+    def require(self, sizes: Mapping[str, int]) -> None:
+        """Raise StudyError for the first data set whose images, of these sides in pixels, are too small to measure."""
+        for name, size in sizes.items() if self.lpips else ():
+            if size < SMALLEST:
+                raise StudyError(f"datasets: {name}: {TOO_SMALL}")
 
     def files(self) -> Iterator[tuple[str, str]]:
         """Yield each key that names a file, and that file."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline import inventory, lock
+from pipeline import inventory, lock, weights
 from pipeline.datasets import DatasetSpec
 from pipeline.errors import StudyError
 from pipeline.files import sha256, write_text
@@ -80,15 +80,17 @@ def _inspect(name: str, specification: Path, listing: Path, salt: Path, folder: 
 
 
 def require_files(study: Study) -> None:
-    """Raise StudyError for the first file that an entry of the study names and that is not there."""
+    """Raise StudyError for the first file that an entry of the study names, that is not there and is not fetched."""
     named = [("autoencoders", name, file) for name, spec in study.autoencoders.items() for file in spec.files()]
     named += [("fidelity", key, file) for key, file in study.entries.fidelity.files()]
     for name, dataset in study.datasets.items():
         if study.generated(name) is None:
             named += [("datasets", name, file) for file in dataset.tables()]
     for kind, name, file in named:
-        if not Path(file).is_file():
-            raise StudyError(f"{kind}: {name}: the file {file} is missing")
+        try:
+            weights.require(file)
+        except StudyError as error:
+            raise StudyError(f"{kind}: {name}: {error.message}") from None
 
 
 def lost_shards(results: Path) -> Iterator[tuple[Path, Path]]:

@@ -69,6 +69,7 @@ class Study:
         self.datasets: dict[str, DatasetSpec] = self._specs("datasets")
         self.autoencoders: dict[str, AutoencoderSpec] = self._specs("autoencoders")
         self.heads: dict[str, HeadSpec] = self._specs("heads")
+        self.entries.fidelity.require({name: spec.pixels.size for name, spec in self.datasets.items()})
         members.check(self.autoencoders, self.datasets)
         if not any(spec.family == "identity" for spec in self.autoencoders.values()):
             raise StudyError("the study has no autoencoder of the family 'identity', which is the pixel baseline")

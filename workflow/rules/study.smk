@@ -14,6 +14,7 @@ from pipeline.errors import StudyError
 from pipeline.plan import Plan
 from pipeline.program import told
 from pipeline.study import Study
+from pipeline.weights import Table
 
 # A file given by --configfile replaces the default study; merged into it, it would run both.
 if not workflow.overwrite_configfiles:
@@ -21,11 +22,13 @@ if not workflow.overwrite_configfiles:
     configfile: "config/config.yaml"
 
 
-# The source of this checkout, whatever else is installed: a frozen work tree must run its own code.
-shell.prefix(f"set -euo pipefail; export PYTHONPATH={str(Path(workflow.basedir) / 'src')!r}; ")
+# The source of this checkout, whatever else is installed: a frozen work tree must run its own code. No job uses the
+# network, except for the rule fetch, which says so.
+shell.prefix(f"set -euo pipefail; export HF_HUB_OFFLINE=1 PYTHONPATH={str(Path(workflow.basedir) / 'src')!r}; ")
 
 try:
     study = Study(config)
+    published = Table.read().sources()
     if workflow.is_main_process:
         launch.prepare(study)
 except StudyError as error:

@@ -15,6 +15,7 @@ from pipeline.networks.latent_diffusion import architecture
 from pipeline.networks.network import TrainableSpec
 from pipeline.networks.patches import grid
 from pipeline.networks.plain_folder import WEIGHTS, save
+from pipeline.weights import WeightFile
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Spec(TrainableSpec):
     """An autoencoder in one local file."""
 
-    weights: str
+    weights: WeightFile
     """A safetensors file with the keys of a published checkpoint's `state_dict`."""
 
     def latent_shape(self, image: Shape) -> Shape:

@@ -10,6 +10,7 @@ from pipeline.autoencoders import Shape
 from pipeline.networks.network import TrainableSpec
 from pipeline.networks.patches import grid
 from pipeline.networks.plain_folder import WEIGHTS, save
+from pipeline.weights import WeightFile
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +24,7 @@ STRIDE = 8
 class Spec(TrainableSpec):
     """An autoencoder in one local file."""
 
-    weights: str
+    weights: WeightFile
     """A safetensors file with keys below `encoder.` and `decoder.`."""
 
     def latent_shape(self, image: Shape) -> Shape:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from pipeline.autoencoders import Shape
 from pipeline.errors import StudyError
 from pipeline.networks.network import NetworkSpec
+from pipeline.weights import WeightFile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +28,7 @@ class Spec(NetworkSpec):
 
     model: str
     """timm's name of the model."""
-    weights: str | None
+    weights: WeightFile | None
     """A safetensors file in timm's own layout, or in that of `efficientnet_lite_pytorch`; null: random weights."""
     seed: int | None = Field(default=None, ge=0)
     """Of random weights."""

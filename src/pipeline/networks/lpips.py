@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, max_pool2d, relu
 
 from pipeline.errors import StudyError
+from pipeline.fidelity import SMALLEST, TOO_SMALL
 from pipeline.networks.inference import device, exact
 
 Pixels = NDArray[np.float32]
@@ -19,8 +20,6 @@ Pixels = NDArray[np.float32]
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
 """How images in [-1, 1] are normalised: ImageNet's mean and standard deviation, as published."""
-SMALLEST = 31
-"""Side in pixels below which the second pooling of AlexNet has nothing to pool."""
 TINY = 1e-10
 """Added to the length of a feature vector, as in the published code, so that a vector of zeros has a direction."""
 
@@ -56,7 +55,7 @@ class Lpips(nn.Module):
             StudyError: the images are smaller than AlexNet can take.
         """
         if min(images.shape[2:]) < SMALLEST:
-            raise StudyError(f"LPIPS needs images of at least {SMALLEST} x {SMALLEST} pixels; set a larger 'size'")
+            raise StudyError(TOO_SMALL)
         with torch.autocast(images.device.type, enabled=False):
             features = zip(self._features(images), self._features(others), strict=True)
             return torch.stack([self._distance(k, a, b) for k, (a, b) in enumerate(features)]).sum(dim=0)

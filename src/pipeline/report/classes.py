@@ -1,6 +1,7 @@
 """Fidelity class by class: whether an autoencoder is as faithful for the rare classes as for the common ones."""
 
 import math
+from collections.abc import Hashable, Mapping
 
 import pandas as pd
 
@@ -48,17 +49,25 @@ def section(results: Results, fidelity: pd.DataFrame) -> str:
 
 
 def _by_class(results: Results, dataset: str, rows: pd.DataFrame) -> str:
-    # Samples are the same for every autoencoder that has a decoder; one without has none.
+    # One that was fine-tuned is measured on what it is tested on, which may be less; one without a decoder on nothing.
     counts = rows.groupby("class", sort=False)["samples"].max()
     order = [ALL, *sorted((name for name in counts.index if name != ALL), key=lambda name: -counts[name])]
     names = [text.html(name) or "all samples" for name in order]
     headers = [f"{name} <small>n = {counts[key]}</small>" for name, key in zip(names, order, strict=True)]
     groups = []
     for name, (heading, digits) in MEASURES.items():
-        found = rows.set_index(["autoencoder", "class"])[name].dropna().to_dict()
+        found = rows.set_index(["autoencoder", "class"])[[name, "samples"]].dropna().to_dict("index")
         lines: list[tuple[bool, list[Cell]]] = []
         for row in results.encodings(dataset):
-            values = [float(found.get((row.autoencoder, key), math.nan)) for key in order]
-            lines.append((row.is_control, [name_cell(row.autoencoder), *(number(value, digits) for value in values)]))
+            cells = [_cell(found.get((row.autoencoder, key)), name, digits, counts[key]) for key in order]
+            lines.append((row.is_control, [name_cell(row.autoencoder), *cells]))
         groups += [(heading, lines)] if found else []
     return table(f"Fidelity by class: {text.html(dataset)}", ["autoencoder", *headers], groups)
+
+
+def _cell(found: Mapping[Hashable, float] | None, name: str, digits: int, samples: int) -> Cell:
+    """Return an average, with its number of samples where that is not the column's."""
+    if found is None:
+        return number(math.nan)
+    content, key = number(found[name], digits)
+    return content if found["samples"] == samples else f"{content} <small>n = {found['samples']:.0f}</small>", key
