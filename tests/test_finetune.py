@@ -30,7 +30,7 @@ from pipeline.networks.tae import TinyAutoencoder
 from pipeline.scattered import Scattered
 from pipeline.store import Rows
 from tests import untrained
-from tests.finetuning import RESULT, Program, images, index, minute, parent, recipe, write
+from tests.finetuning import RECIPE, RESULT, Program, images, index, minute, parent, recipe, write
 
 SPLIT = splits(index())[0]
 WEIGHTS = Path(__file__).parent.parent / "resources" / "weights"
@@ -81,6 +81,11 @@ def test_two_lines_are_a_recipe_and_no_autoencoder() -> None:
     for use in (lambda: spec.load(3), lambda: spec.latent_shape((3, 64, 64))):
         with pytest.raises(StudyError, match="a fine-tuned kl is a recipe: its members, one for each fold"):
             use()
+
+
+def test_another_data_set_trains_no_member_again() -> None:
+    assert recipe(datasets=["a"]).written() == recipe(datasets=["a", "b"]).written() == recipe().written()
+    assert json.loads(recipe().written()) == {"family": "finetuned", "parent": "minute", **RECIPE}
 
 
 @pytest.mark.parametrize(

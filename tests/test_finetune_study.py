@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.errors import StudyError
+from pipeline.study import Study
 from tests.studies import STUDY, configure, plan, run, tiny
 
-FOLDS = STUDY["datasets"]["blobs"]["folds"]
-SHARDS = STUDY["datasets"]["blobs"]["shards"]
+DATA = {"blobs": STUDY["datasets"]["blobs"] | {"shards": 1}}
+FOLDS = DATA["blobs"]["folds"]
 AUTOENCODERS: dict[str, dict[str, Any]] = {
     "identity": {"family": "identity"},
     "tiny": {"family": "diffusers-tiny", "folder": "resources/weights/tiny"},
@@ -22,7 +24,7 @@ SHORT = {"steps": 4, "batch": 4, "evaluate_every": 2}
 
 def study(**options: object) -> dict[str, Any]:
     tuned = AUTOENCODERS["tuned"] | SHORT | options
-    return STUDY | {"autoencoders": AUTOENCODERS | {"tuned": tuned}}
+    return STUDY | {"datasets": DATA, "autoencoders": AUTOENCODERS | {"tuned": tuned}}
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,14 @@ def test_a_second_call_has_nothing_to_do(folder: Path) -> None:
     assert "Nothing to be done" in run(folder)
 
 
+def test_what_cannot_be_fine_tuned_is_refused_before_anything_runs() -> None:
+    others = {"vq": {"family": "diffusers-vq", "folder": "resources/weights/vq"}}
+    for parent, match in [("vq", "its codebook gives"), ("identity", "cannot be fine-tuned"), ("tuned", "cannot be")]:
+        tried = study(parent=parent)
+        with pytest.raises(StudyError, match=match):
+            Study(tried | {"autoencoders": others | tried["autoencoders"]})
+
+
 def test_another_recipe_trains_again_and_encodes_nothing_else(folder: Path) -> None:
     configure(folder, study(learning_rate=3e-5))
     try:
@@ -66,5 +76,5 @@ def test_another_recipe_trains_again_and_encodes_nothing_else(folder: Path) -> N
     finally:
         configure(folder, study())
     assert jobs["finetune"] == FOLDS
-    assert jobs["encode"] == jobs["decode"] == FOLDS * SHARDS
+    assert jobs["encode"] == jobs["decode"] == FOLDS
     assert not {"inspect", "normalize", "index"} & set(jobs)

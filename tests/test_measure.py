@@ -1,5 +1,6 @@
 """Fidelity of one shard: read in batches, measured row by row, features beside it where a network is configured."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.plan import Plan
 from pipeline.quality import measure
 from pipeline.store import Layout, Rows, lay_out, shard_path, to_grid, write_shard
 from pipeline.study import Study
+from tests import studies
 
 SIZE = 40
 
@@ -148,3 +150,21 @@ def test_features_are_taken_where_they_are_configured_and_nothing_where_nothing_
     assert planned(monkeypatch, {}) == planned(monkeypatch, {"lpips": "w"}) == plain
     both = {"pixels": {"fidelity": tables, "features": features}, "blind": nothing}
     assert planned(monkeypatch, {"features": {"model": "m", "weights": "w"}}) == both
+
+
+def test_a_study_with_networks_that_measure_has_their_columns(tmp_path: Path, perceptual: Path) -> None:
+    torch.manual_seed(0)
+    study = copy.deepcopy(studies.STUDY)
+    study["datasets"]["blobs"] |= {"classes": [], "pixels": {"size": 32}, "shards": 1}
+    features = {"model": "test_efficientnet", "weights": "features.safetensors"}
+    folder = studies.tiny(tmp_path, study | {"fidelity": {"lpips": str(perceptual), "features": features}})
+    save_file(create_model("test_efficientnet", pretrained=False).state_dict(), folder / "features.safetensors")
+    studies.run(folder, "results/gap_table.csv")
+    table = pd.read_csv(folder / "results/gap_table.csv").set_index("autoencoder")
+    assert (table["rfid_samples"] == 48).all()
+    assert (table["ms_ssim_scales"] == 2).all()
+    assert (table.loc["identity", ["lpips", "rfid"]] == 0).all()
+    assert (table.loc["lossy", ["lpips", "rfid"]] > 0).all()
+    measures = pd.read_csv(folder / "results/fidelity.csv")
+    assert list(measures["samples"]) == [48, 48]
+    assert measures["lpips"].notna().all()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.errors import StudyError
+from pipeline.illustrate import read_fidelity
 from pipeline.report import Strip, figure_png, headline, render, tables, text
 from pipeline.report.drawing import wrapped
 from pipeline.report.figures import reading_order
@@ -269,6 +270,17 @@ def test_fidelity_is_shown_class_by_class_the_most_common_first() -> None:
     assert "skin" not in section
 
 
+@pytest.mark.parametrize("names", [["", "None", "NA", "1"], ["", ""]])
+def test_classes_are_read_as_they_are_called(names: list[str], tmp_path: Path) -> None:
+    table = pd.DataFrame({"dataset": "d", "autoencoder": "NA", "class": names, "samples": 4, "psnr": np.inf})
+    table.assign(ssim=1.0, ms_ssim=0.5, lpips=math.nan).to_csv(tmp_path / "fidelity.csv", index=False)
+    read = read_fidelity(tmp_path / "fidelity.csv")
+    assert list(read["class"]) == names
+    assert set(read["autoencoder"]) == {"NA"}
+    assert np.isinf(read["psnr"]).all()
+    assert read["lpips"].isna().all()
+
+
 def test_what_was_not_measured_has_no_table_and_no_column() -> None:
     page = render(STUDY, [], "t", {}, FIDELITY.assign(lpips=math.nan))
     section = page.split("<h2>Fidelity by class</h2>")[1].split("<h2>")[0]
@@ -288,7 +300,7 @@ def test_measures_of_networks_have_columns_where_they_are_there() -> None:
     lines = cells(found)
     assert lines[0][-5:] == ["PSNR (dB)", "SSIM", "MS-SSIM", "LPIPS", "rFID"]
     assert [lines[2][0], *lines[2][-5:]] == ["taesd", "31.50", "0.910", "0.953", "0.250", "\u2013"]
-    assert lines[4][-2:] == ["\u2013", "3.500"]
+    assert lines[4][-2:] == ["\u2013", "3.50"]
 
 
 def test_it_is_said_on_how_many_scales_similarity_was_measured() -> None:

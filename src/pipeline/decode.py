@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from pipeline import weights
 from pipeline.autoencoders import Autoencoder, batch_size
 from pipeline.encode import read_spec
 from pipeline.errors import StudyError
@@ -28,8 +29,7 @@ def decode(
 
 def check_weights(files: list[str], encoded_with: list[str], manifest: Path) -> None:
     """Raise StudyError unless the autoencoder's files are those that the latents were encoded with."""
-    for file, expected in zip(files, encoded_with, strict=True):
-        found = sha256(Path(file))
+    for file, found, expected in zip(files, weights.verify(files), encoded_with, strict=True):
         if found != expected:
             raise StudyError(
                 f"{file} has the SHA-256 {found}, and the latents of {manifest} were encoded with {expected}; put the "

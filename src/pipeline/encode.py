@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import families
+from pipeline import families, weights
 from pipeline.autoencoders import Autoencoder, AutoencoderSpec, Coded, Latents, batch_size
 from pipeline.errors import StudyError
 from pipeline.files import sha256, write_atomically
@@ -126,7 +126,7 @@ def main() -> None:
     made_by = {
         "spec": spec.model_dump(mode="json"),
         # In the order of the specification: two files may have one name.
-        "files": [sha256(Path(file)) for file in spec.files()],
+        "files": weights.verify(spec.files()),
         "images": sha256(shard_path(arguments.images, arguments.shard)),
     }
     autoencoder = spec.load_for(rows.shape)

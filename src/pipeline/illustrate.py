@@ -43,6 +43,12 @@ def stores(results: Path, dataset: str, autoencoder: str, index: pd.DataFrame, r
     return Rows(latents / f"{name}.zarr"), Rows(decoded) if decoded.is_dir() else None
 
 
+def read_fidelity(path: Path) -> pd.DataFrame:
+    """Read the table of fidelity by class; a class may be called "None" or "NA", and that of all samples is empty."""
+    empty = {name: [""] for name in ("psnr", "ssim", "ms_ssim", "lpips")}
+    return pd.read_csv(path, dtype={"class": str}, keep_default_na=False, na_values=empty)
+
+
 def main() -> None:
     """Write the page and the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -58,9 +64,7 @@ def main() -> None:
     shown = list(strips(table, arguments.results, arguments.samples))
     folder = arguments.results / "index"
     data = {name: json.loads((folder / f"{name}.json").read_text()) for name in table["dataset"].unique()}
-    # A class may be called "None" or "NA".
-    fidelity = pd.read_csv(arguments.fidelity, keep_default_na=False, na_values=[""]).fillna({"class": ""})
-    write_text(arguments.page, render(table, shown, arguments.title, data, fidelity))
+    write_text(arguments.page, render(table, shown, arguments.title, data, read_fidelity(arguments.fidelity)))
     head = str(next(iter(table["head"].dropna()), ""))
     write_atomically(arguments.figure, lambda path: figure_png(table, head, path))
 

@@ -14,7 +14,7 @@ rule train:
             wildcards.dataset, plan.space(wildcards.space, wildcards.dataset, wildcards.autoencoder)
         ),
         # First the head on the images: that on the reconstructions of a lossless autoencoder is the same.
-        baseline=lambda wildcards: ancient(plan.trained_first(**wildcards)),
+        baseline=lambda wildcards: plan.trained_first(**wildcards),
     output:
         predictions="results/heads/{dataset}/{autoencoder}/{space}/{head}/predictions.parquet",
         weights="results/heads/{dataset}/{autoencoder}/{space}/{head}/heads.safetensors",

@@ -5,6 +5,7 @@ validation rows, so that no tested image is encoded by weights that have seen it
 decoded; they read their weights as their parent's family does.
 """
 
+import json
 from typing import Literal, Self
 
 from pydantic import Field, FiniteFloat, model_validator
@@ -71,6 +72,10 @@ class Spec(AutoencoderSpec):
         if self.adversarial_weight and self.adversarial_start >= self.steps:
             raise ValueError("'adversarial_start' is not before the last of the 'steps'")
         return self
+
+    def written(self) -> str:
+        """Return what a member is trained by: another data set in the list trains no member again."""
+        return json.dumps(self.model_dump(mode="json", exclude_unset=True, exclude={"datasets"}), sort_keys=True)
 
     def files(self) -> list[str]:
         """Return the weights of LPIPS, where it is used."""

@@ -12,14 +12,19 @@ Cell = tuple[str, str]
 
 
 LEARNED = {
-    "lpips": ("LPIPS", "LPIPS (AlexNet): distance of features that follows human judgement; lower is more faithful."),
+    "lpips": (
+        "LPIPS",
+        "LPIPS (AlexNet): distance of features that follows human judgement; lower is more faithful.",
+        3,
+    ),
     "rfid": (
         "rFID",
         "rFID: Fréchet distance between the features of images and of reconstructions; the fewer samples, the larger, "
         "so compare it within a dataset only.",
+        2,
     ),
 }
-"""Measures that are only there where a network for them is configured: header and explanation."""
+"""Measures that are only there where a network for them is configured: header, explanation and digits."""
 
 
 def name_cell(value: str) -> Cell:
@@ -144,7 +149,7 @@ def _scales(results: Results) -> str:
 
 
 def _learned(row: Row, names: Sequence[str]) -> list[Cell]:
-    return [number(getattr(row, name), 3) for name in names]
+    return [number(getattr(row, name), LEARNED[name][2]) for name in names]
 
 
 def _encoded(row: Row) -> list[Cell]:
