@@ -133,7 +133,7 @@ def test_what_the_weights_come_from_is_stated(tuned: Path, entry: dict[str, Any]
     assert (made["parent"], made["fold"], made["seed"]) == ("minute", 0, 0)
     assert (made["training_rows"], made["validation_rows"]) == (len(SPLIT.train), len(SPLIT.validation))
     weights = f"{entry['folder']}/diffusion_pytorch_model.safetensors"
-    assert {"file": weights, "sha256": sha256(Path(weights))} in made["files"]
+    assert made["files"] == {weights: sha256(Path(weights))}
     assert all(value.dtype == np.float32 for value in load_file(tuned / RESULT[2]).values())
 
 
