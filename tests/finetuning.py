@@ -99,12 +99,11 @@ class Program:
         return subprocess.run(self.command(folder, spec, fold), capture_output=True, text=True, check=False)
 
     def end(self, folder: Path, spec: Spec, number: signal.Signals) -> tuple[int, str]:
-        """Send it a signal some steps after its first checkpoint; return its status and what it said."""
+        """Send it a signal once it has written a checkpoint; return its status and what it said."""
         process = subprocess.Popen(self.command(folder, spec), stderr=subprocess.PIPE, text=True)
         checkpoint = folder.with_name(f".{folder.name}") / "checkpoint.safetensors"
         while not checkpoint.is_file() and process.poll() is None:
             time.sleep(0.01)
-        time.sleep(0.3)
         process.send_signal(number)
         _, said = process.communicate()
         return process.returncode, said

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 PLAIN = (
     "normalize",
     "measure",
+    "standardize",
     "embed",
     "evaluate",
     "tabulate",
@@ -23,7 +24,6 @@ PLAIN = (
     "illustrate",
     "fetch",
     "convert",
-    "standardize",
 )
 FAMILIES: dict[str, families.Kind] = {
     "synthesize": "benchmarks",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pipeline import families, sources
+from pipeline import families, sources, weights
 from pipeline.autoencoders.finetuned import Spec
 from pipeline.errors import StudyError
 from pipeline.files import flush, sha256, write_atomically, write_text
@@ -58,7 +58,7 @@ def identity(spec: Spec, parent: TrainableSpec, split: Split, manifests: Sequenc
         # How often it is written changes no result.
         "spec": spec.model_dump(mode="json", exclude={"checkpoint_every", "datasets"}),
         "parent": parent.model_dump(mode="json"),
-        "files": [sha256(Path(file)) for file in [*parent.files(), *spec.files()]],
+        "files": weights.verify([*parent.files(), *spec.files()]),
         "manifests": [sha256(path) for path in manifests],
         "rows": [hashlib.sha256(rows.tobytes()).hexdigest() for rows in (split.train, split.validation)],
         "fold": split.fold,
@@ -97,7 +97,7 @@ def record(spec: Spec, parent: TrainableSpec, split: Split, done: "Progress") ->
     return {
         "parent": spec.parent,
         "spec": parent.model_dump(mode="json"),
-        "files": [{"file": file, "sha256": sha256(Path(file))} for file in parent.files()],
+        "files": dict(zip(parent.files(), weights.verify(parent.files()), strict=True)),
         "fold": split.fold,
         "training_rows": len(split.train),
         "validation_rows": len(split.validation),

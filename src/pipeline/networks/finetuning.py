@@ -168,8 +168,10 @@ class _Finetuning:
     def _count(self, terms: dict[str, Tensor]) -> None:
         self.progress.step += 1
         for name, value in terms.items():
-            total, steps = self.progress.sums.get(name, (0.0, 0))
-            self.progress.sums[name] = [total + value.item(), steps + 1]
+            # Scaled for float16, a gradient may overflow; that step is left out, and the next ones are scaled less.
+            if math.isfinite(number := value.item()):
+                total, steps = self.progress.sums.get(name, (0.0, 0))
+                self.progress.sums[name] = [total + number, steps + 1]
 
     @torch.no_grad()
     def _evaluate(self) -> None:
