@@ -387,6 +387,15 @@ def test_families_without_a_gradient_are_refused(large: Path, tmp_path: Path) ->
         finetune.read_parent('{"family": "identity"}')
 
 
+def test_weights_that_are_not_the_pinned_ones_are_refused(data: Path, entry: dict[str, Any], tmp_path: Path) -> None:
+    moved = shutil.copytree(entry["folder"], tmp_path / "moved")
+    (moved / f"{RESULT[2]}.sha256").write_text(f"{'0' * 64}  {RESULT[2]}\n")
+    done = Program(data, {**entry, "folder": str(moved)}).run(tmp_path / "x", recipe())
+    assert done.returncode == 1
+    assert "has changed" in done.stderr
+    assert "0" * 64 in done.stderr
+
+
 def test_an_index_of_other_samples_and_a_changed_shard_are_refused(entry: dict[str, Any], tmp_path: Path) -> None:
     write(tmp_path, images())
     index().iloc[:-1].to_parquet(tmp_path / "index.parquet")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pipeline import families, sources
+from pipeline import families, sources, weights
 from pipeline.autoencoders.finetuned import Spec
 from pipeline.errors import StudyError
 from pipeline.files import flush, sha256, write_atomically, write_text
@@ -52,13 +52,17 @@ def split_of(index: pd.DataFrame, fold: int) -> Split:
 
 
 def identity(spec: Spec, parent: TrainableSpec, split: Split, manifests: Sequence[Path]) -> str:
-    """Return a hash of everything that the result depends on, so that no state of another training is gone on with."""
+    """Return a hash of everything that the result depends on, so that no state of another training is gone on with.
+
+    Raises:
+        StudyError: a weight file is not what its pinned hash says.
+    """
     code = sources.files("pipeline.finetune", families.module_name("autoencoders", parent.family))
     made_from = {
         # How often it is written changes no result.
         "spec": spec.model_dump(mode="json", exclude={"checkpoint_every", "datasets"}),
         "parent": parent.model_dump(mode="json"),
-        "files": [sha256(Path(file)) for file in [*parent.files(), *spec.files()]],
+        "files": weights.verify([*parent.files(), *spec.files()]),
         "manifests": [sha256(path) for path in manifests],
         "rows": [hashlib.sha256(rows.tobytes()).hexdigest() for rows in (split.train, split.validation)],
         "fold": split.fold,
@@ -97,7 +101,10 @@ def record(spec: Spec, parent: TrainableSpec, split: Split, done: "Progress") ->
     return {
         "parent": spec.parent,
         "spec": parent.model_dump(mode="json"),
-        "files": [{"file": file, "sha256": sha256(Path(file))} for file in parent.files()],
+        "files": [
+            {"file": file, "sha256": found}
+            for file, found in zip(parent.files(), weights.verify(parent.files()), strict=True)
+        ],
         "fold": split.fold,
         "training_rows": len(split.train),
         "validation_rows": len(split.validation),
