@@ -13,7 +13,18 @@ from pipeline.networks.network import TrainableSpec
 from pipeline.sources import SOURCE, files, imports
 
 ROOT = Path(__file__).parent.parent
-PLAIN = ("normalize", "measure", "embed", "evaluate", "tabulate", "collect", "illustrate", "fetch", "convert")
+PLAIN = (
+    "normalize",
+    "measure",
+    "standardize",
+    "embed",
+    "evaluate",
+    "tabulate",
+    "collect",
+    "illustrate",
+    "fetch",
+    "convert",
+)
 FAMILIES: dict[str, families.Kind] = {
     "synthesize": "benchmarks",
     "inspect": "datasets",
