@@ -133,7 +133,7 @@ def test_what_the_weights_come_from_is_stated(tuned: Path, entry: dict[str, Any]
     assert (made["parent"], made["fold"], made["seed"]) == ("minute", 0, 0)
     assert (made["training_rows"], made["validation_rows"]) == (len(SPLIT.train), len(SPLIT.validation))
     weights = f"{entry['folder']}/diffusion_pytorch_model.safetensors"
-    assert made["files"] == {weights: sha256(Path(weights))}
+    assert {"file": weights, "sha256": sha256(Path(weights))} in made["files"]
     assert all(value.dtype == np.float32 for value in load_file(tuned / RESULT[2]).values())
 
 
@@ -385,6 +385,15 @@ def test_families_without_a_gradient_are_refused(large: Path, tmp_path: Path) ->
             own.tuned("elsewhere")
     with pytest.raises(StudyError, match="family identity cannot be fine-tuned"):
         finetune.read_parent('{"family": "identity"}')
+
+
+def test_weights_that_are_not_the_pinned_ones_are_refused(data: Path, entry: dict[str, Any], tmp_path: Path) -> None:
+    moved = shutil.copytree(entry["folder"], tmp_path / "moved")
+    (moved / f"{RESULT[2]}.sha256").write_text(f"{'0' * 64}  {RESULT[2]}\n")
+    done = Program(data, {**entry, "folder": str(moved)}).run(tmp_path / "x", recipe())
+    assert done.returncode == 1
+    assert "has changed" in done.stderr
+    assert "0" * 64 in done.stderr
 
 
 def test_an_index_of_other_samples_and_a_changed_shard_are_refused(entry: dict[str, Any], tmp_path: Path) -> None:

@@ -52,7 +52,11 @@ def split_of(index: pd.DataFrame, fold: int) -> Split:
 
 
 def identity(spec: Spec, parent: TrainableSpec, split: Split, manifests: Sequence[Path]) -> str:
-    """Return a hash of everything that the result depends on, so that no state of another training is gone on with."""
+    """Return a hash of everything that the result depends on, so that no state of another training is gone on with.
+
+    Raises:
+        StudyError: a weight file is not what its pinned hash says.
+    """
     code = sources.files("pipeline.finetune", families.module_name("autoencoders", parent.family))
     made_from = {
         # How often it is written changes no result.
@@ -97,7 +101,10 @@ def record(spec: Spec, parent: TrainableSpec, split: Split, done: "Progress") ->
     return {
         "parent": spec.parent,
         "spec": parent.model_dump(mode="json"),
-        "files": dict(zip(parent.files(), weights.verify(parent.files()), strict=True)),
+        "files": [
+            {"file": file, "sha256": found}
+            for file, found in zip(parent.files(), weights.verify(parent.files()), strict=True)
+        ],
         "fold": split.fold,
         "training_rows": len(split.train),
         "validation_rows": len(split.validation),
