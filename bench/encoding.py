@@ -88,8 +88,6 @@ def _peak(folder: Path, images: Path, entry: dict[str, Any], part: str) -> int:
 
 def child(folder: Path, images: Path, entry: str, part: str) -> None:
     """Encode a shard, or one batch, and print the most memory that this process had, in bytes."""
-    import resource
-
     spec, rows = read_spec(entry), Rows(images)
     autoencoder, batch = spec.load_for(rows.shape), batch_size(rows.shape)
     if part == "shard":
@@ -98,7 +96,9 @@ def child(folder: Path, images: Path, entry: str, part: str) -> None:
         encode(rows, target, autoencoder, batch, {})
     else:
         autoencoder.encode(rows.read(0, batch))
-    print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    # Not what getrusage says, which a child takes over from the process that started it.
+    status = Path("/proc/self/status").read_text()
+    print(1024 * int(status.split("VmHWM:")[1].split()[0]))
 
 
 if __name__ == "__main__":
