@@ -1,10 +1,13 @@
-"""Print what reading costs, side by side with what it is measured against; exit status 1 if a bound is missed."""
+"""Print what reading and encoding cost, side by side with what they are measured against.
+
+The exit status is 1 if a bound is missed.
+"""
 
 import sys
 import tempfile
 from pathlib import Path
 
-from bench import pixels, stages
+from bench import encoding, pixels, stages
 from bench.measure import Row
 
 
@@ -20,6 +23,8 @@ def main() -> None:
             pixels.headers(folder),
             stages.reinspection(folder),
             stages.normalising(folder),
+            encoding.throughput(folder),
+            encoding.memory(folder),
         ):
             for row in rows:
                 print(row, flush=True)

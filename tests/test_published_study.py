@@ -1,7 +1,8 @@
 """Published layouts at their full size reach the table: Stable Diffusion 1.4, FLUX.1, FLUX.2, MedVAE and a DC-AE.
 
 The networks have random weights in half precision, so that what they make of an image means nothing: that they are
-read, encode, decode and are measured, scored and tabulated is what is tested.
+read, encode, decode and are measured, scored and tabulated is what is tested. FLUX.2 is here in its packed space; that
+its raw one has 32 x 8 x 8 values is tested with the layouts themselves.
 """
 
 import shutil
@@ -20,7 +21,7 @@ from tests.latent_diffusion import random_weights
 from tests.published import PUBLISHED, save
 from tests.studies import checkout, configure, run
 
-SIZE, PATIENTS = 64, 4
+SIZE, PATIENTS = 64, 3
 FOLDERS = {
     "sd14": "CompVis/stable-diffusion-v1-4/vae",
     "flux1": "black-forest-labs/FLUX.1-dev/vae",
@@ -38,7 +39,6 @@ SHAPES = {
     "identity": "1x64x64",
     "sd14": "4x8x8",
     "flux1": "16x8x8",
-    "flux2": "32x8x8",
     "flux2-packed": "128x4x4",
     "medvae-4x1": "1x16x16",
     "dc-ae": "32x2x2",
@@ -73,7 +73,7 @@ def study(folder: Path) -> dict[str, Any]:
         family, _, configuration = PUBLISHED[repository]
         save(configuration | (DEEP if name == "dc-ae" else {}), folder / "weights" / name)
         entries[name] = {"family": family, "folder": f"weights/{name}"}
-    entries["flux2-packed"] = entries["flux2"] | {"space": "packed"}
+    entries["flux2-packed"] = entries.pop("flux2") | {"space": "packed"}
     with torch.random.fork_rng():
         torch.manual_seed(0)
         tensors = random_weights(channels=1, latent=1, widths=(128, 256, 512))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from pipeline import weights
 from pipeline.fidelity import Features
 from pipeline.files import write_atomically
 from pipeline.program import run
@@ -36,6 +37,7 @@ def embedded(rows: Rows, start: int, stop: int, batch: int, spec: Features) -> N
     """Return the n x d features of rows `start` to `stop`; images are in memory a batch at a time."""
     from pipeline.networks import embedding
 
+    weights.verify([spec.weights])
     embed = embedding.read(spec.model, Path(spec.weights))
     return np.concatenate([embed(rows.read(at, min(at + batch, stop))) for at in range(start, stop, batch)])
 

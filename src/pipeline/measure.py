@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline import weights
 from pipeline.autoencoders import batch_size
 from pipeline.files import write_atomically
 from pipeline.program import run
@@ -42,11 +43,12 @@ def measured(
     return pd.concat(tables, ignore_index=True)
 
 
-def read_distance(weights: Path) -> Distance:
-    """Return LPIPS with the weights of a file."""
+def read_distance(file: Path) -> Distance:
+    """Return LPIPS with the weights of a file; raise StudyError for one that is not what it should be."""
     from pipeline.networks import lpips
 
-    return lpips.distance(weights)
+    weights.verify([str(file)])
+    return lpips.distance(file)
 
 
 def main() -> None:

@@ -2,60 +2,51 @@
 
 Zarr itself takes a shard whole, or reads and writes all of it again for every part, so that memory would grow with the
 shard. A shard file is its encoded chunks, one after the other, and an index of where each begins and how long it is
-(Zarr v3, sharding codec, index at the end). Chunks and index are encoded by Zarr here, in memory, one at a time.
+(Zarr v3, sharding codec, index at the end). The bytes are those that Zarr writes.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
-import zarr
+from numcodecs import Zstd
 from numpy.typing import NDArray
-from zarr.abc.codec import BytesBytesCodec
-from zarr.codecs import Crc32cCodec
-from zarr.core.buffer import Buffer
-from zarr.storage import MemoryStore
 
 MISSING = 2**64 - 1
 """Stands in the index for a chunk that lies behind the store's last row."""
 
 
-@dataclass
-class Encoder:
-    """Encodes arrays of one shape and type as Zarr encodes a chunk."""
+@dataclass(frozen=True)
+class Chunk:
+    """How a chunk is encoded: its values in order, little-endian, compressed or not, and a checksum.
 
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    compressors: Sequence[BytesBytesCodec]
+    Attributes:
+        rows: samples in a whole chunk.
+        level: of Zstandard; None: not compressed.
+    """
 
-    def __post_init__(self) -> None:
-        """Make an array of one chunk in memory."""
-        self.kept: dict[str, Buffer] = {}
-        # An array keeps the setting under which it was opened; without it a chunk of zeros would not be written.
-        with zarr.config.set({"array.write_empty_chunks": True}):
-            self.array = zarr.create_array(
-                store=MemoryStore(self.kept),
-                shape=self.shape,
-                chunks=self.shape,
-                dtype=self.dtype,
-                filters=None,
-                compressors=list(self.compressors),
-            )
+    rows: int
+    level: int | None
 
-    def __call__(self, values: NDArray[Any]) -> bytes:
+    def encode(self, values: NDArray[Any]) -> bytes:
         """Return the bytes of a chunk whose first rows these are; what is missing at its end is zero."""
-        self.array[...] = 0
-        self.array[: len(values)] = values
-        key = "/".join(["c", *("0" for _ in self.shape)])
-        return self.kept[key].to_bytes()
+        missing = np.zeros((self.rows - len(values), *values.shape[1:]), values.dtype)
+        plain = np.concatenate([values, missing]) if len(missing) else np.ascontiguousarray(values)
+        return checked(plain.tobytes() if self.level is None else bytes(Zstd(self.level).encode(plain)))
+
+
+def checked(data: bytes) -> bytes:
+    """Return data with its CRC32C behind it."""
+    checksum: int = google_crc32c.value(data)
+    return data + checksum.to_bytes(4, "little")
 
 
 class ShardFile:
     """A shard that is being written to a file, chunk by chunk."""
 
-    def __init__(self, path: Path, chunk: Encoder, chunks: int) -> None:
+    def __init__(self, path: Path, chunk: Chunk, chunks: int) -> None:
         self.chunk, self.chunks = chunk, chunks
         self.file = path.open("wb")
         self.index: list[tuple[int, int]] = []
@@ -64,23 +55,21 @@ class ShardFile:
     def append(self, values: NDArray[Any]) -> None:
         """Write the chunks that these rows complete; the others wait."""
         self.waiting.append(values)
-        rows, size = np.concatenate(self.waiting), self.chunk.shape[0]
-        whole = len(rows) // size * size
-        for start in range(0, whole, size):
-            self._write(rows[start : start + size])
-        self.waiting = [rows[whole:]]
+        rows = np.concatenate(self.waiting) if len(self.waiting) > 1 else values
+        whole = len(rows) // self.chunk.rows * self.chunk.rows
+        for start in range(0, whole, self.chunk.rows):
+            self._write(rows[start : start + self.chunk.rows])
+        self.waiting = [rows[whole:]] if whole < len(rows) else []
 
     def close(self) -> None:
         """Write what waits, and the index."""
-        rest = np.concatenate(self.waiting) if self.waiting else np.empty(0)
-        if len(rest):
-            self._write(rest)
+        if self.waiting:
+            self._write(np.concatenate(self.waiting))
         self.index += [(MISSING, MISSING)] * (self.chunks - len(self.index))
-        encode = Encoder((self.chunks, 2), np.dtype("uint64"), [Crc32cCodec()])
-        self.file.write(encode(np.array(self.index, np.uint64)))
+        self.file.write(checked(np.array(self.index, "<u8").tobytes()))
         self.file.close()
 
     def _write(self, rows: NDArray[Any]) -> None:
-        encoded = self.chunk(rows)
+        encoded = self.chunk.encode(rows)
         self.index.append((self.file.tell(), len(encoded)))
         self.file.write(encoded)

@@ -15,13 +15,12 @@ from typing import Any, Literal, Self
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from pipeline.ahead import ahead
 from pipeline.errors import StudyError
 from pipeline.files import beside, flush, sha256, write_text
-from pipeline.shard_file import Encoder, ShardFile
+from pipeline.shard_file import Chunk, ShardFile
 
 ROWS_PER_CHUNK = 16
 """Samples in one inner chunk: small enough to read a batch, large enough that chunks are not the cost."""
@@ -83,7 +82,7 @@ class Manifest:
 def lay_out(folder: Path, layout: Layout) -> None:
     """Write the store's metadata; shard files that are there already are left alone."""
     per_shard = rows_per_shard(layout.rows, layout.shards)
-    inner = math.gcd(per_shard, ROWS_PER_CHUNK)
+    inner, level = math.gcd(per_shard, ROWS_PER_CHUNK), _level(np.dtype(layout.dtype))
     with TemporaryDirectory() as temporary:
         zarr.create_array(
             store=f"{temporary}/store",
@@ -91,15 +90,16 @@ def lay_out(folder: Path, layout: Layout) -> None:
             chunks=(inner, *layout.shape),
             shards=(per_shard, *layout.shape),
             dtype=layout.dtype,
-            compressors=_compressors(np.dtype(layout.dtype)),
+            compressors=[ZstdCodec(level=level), Crc32cCodec()] if level else [Crc32cCodec()],
             attributes=layout.attributes,
         )
         write_text(folder / "zarr.json", Path(temporary, "store", "zarr.json").read_text())
 
 
-def _compressors(dtype: np.dtype[Any]) -> list[BytesBytesCodec]:
+def _level(dtype: np.dtype[Any]) -> int | None:
+    """Return how hard samples are compressed, if they are."""
     # Latents hardly compress, and reading them is what training waits for.
-    return [ZstdCodec(level=3), Crc32cCodec()] if dtype == np.uint16 else [Crc32cCodec()]
+    return 3 if dtype == np.uint16 else None
 
 
 def shard_path(folder: Path, shard: int) -> Path:
@@ -129,10 +129,9 @@ class ShardWriter:
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.temporary = beside(path)
-        dtype, chunk = self.array.dtype, self.array.chunks
         per_shard = (self.array.shards or self.array.shape)[0]
-        encoder = Encoder(chunk, dtype, _compressors(dtype))
-        self.file = ShardFile(self.temporary, encoder, math.ceil(per_shard / chunk[0]))
+        chunk = Chunk(self.array.chunks[0], _level(self.array.dtype))
+        self.file = ShardFile(self.temporary, chunk, math.ceil(per_shard / chunk.rows))
         return self
 
     def append(self, values: NDArray[Any]) -> None:
@@ -193,7 +192,12 @@ def to_grid(pixels: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 def from_grid(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
     """Return stored pixels as float32 in [0, 1]."""
-    return (stored / np.float64(GRID)).astype(np.float32)
+    # Both are exact in float32, so the quotient is the nearest float32 of the true one.
+    return stored.astype(np.float32) / np.float32(GRID)
+
+
+READ_BYTES = 2**24
+"""About so many bytes of float32 samples are read at once, and at least a chunk: every read costs some time."""
 
 
 class Rows:
@@ -217,9 +221,10 @@ class Rows:
         return from_grid(stored) if stored.dtype == np.uint16 else stored.astype(np.float32)
 
     def batches(self, start: int, stop: int, size: int) -> Iterator[NDArray[np.float32]]:
-        """Yield rows `start` to `stop`, so many at a time; each chunk is read once, ahead of its use."""
+        """Yield rows `start` to `stop`, so many at a time, read in larger blocks ahead of their use."""
         chunk = self._array.chunks[0]
-        step = max(size, chunk) // size * size
+        rows_at_once = max(chunk, READ_BYTES // (4 * math.prod(self.shape)) // chunk * chunk)
+        step = max(size, rows_at_once) // size * size
         for rows in ahead(self.read(at, min(at + step, stop)) for at in range(start, stop, step)):
             yield from (rows[at : at + size] for at in range(0, len(rows), size))
 

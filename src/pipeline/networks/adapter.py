@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pipeline.autoencoders import Latents, Pixels
 from pipeline.errors import StudyError
+from pipeline.networks.inference import device, exact
 
 Values = tuple[Tensor, Tensor | None]
 """A posterior mean and, where there is one, the posterior log-variance."""
@@ -61,12 +62,12 @@ class TorchAutoencoder:
         self.codec, self.image_channels, self.retries = codec, image_channels, 0
         self.precision: torch.dtype = getattr(torch, precision)
         self.largest = float(np.finfo(latent_dtype).max)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device()
         codec.network.requires_grad_(False).eval().to(self.device)
 
     def encode(self, images: Pixels) -> Latents:
         """Encode n x C x H x W pixels; raise StudyError for latents that are not finite."""
-        with _inference():
+        with exact():
             pixels = self._tensor(images).expand(-1, self.codec.channels, -1, -1)
             scaled = self.codec.lowest + (1 - self.codec.lowest) * pixels
             mean, log_variance = self._guarded(lambda: self.codec.encode(scaled), self.largest)
@@ -76,7 +77,7 @@ class TorchAutoencoder:
 
     def decode(self, latents: NDArray[np.float32]) -> Pixels:
         """Decode n x c x h x w posterior means; raise StudyError for pixels that are not finite."""
-        with _inference():
+        with exact():
             values = self._tensor(latents)
             images, _ = self._guarded(lambda: (self.codec.decode(values), None), np.inf)
             pixels = (images - self.codec.lowest) / (1 - self.codec.lowest)
@@ -90,7 +91,7 @@ class TorchAutoencoder:
 
     def activations(self, latents: NDArray[np.float32], stages: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Return what these stages give on the way to the image, each n x channels x height x width, in float32."""
-        with _inference(), _recording({name: self.codec.stages[name] for name in stages}) as seen:
+        with exact(), _recording({name: self.codec.stages[name] for name in stages}) as seen:
             self.codec.decode(self._tensor(latents))
         return {name: _array(value) for name, value in seen.items()}
 
@@ -143,14 +144,6 @@ def _recording(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def _inference() -> Iterator[None]:
-    # An accelerator otherwise rounds convolutions to ten bits of mantissa and picks an algorithm by timing.
-    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-    with torch.inference_mode(), exact:
-        yield
 
 
 def _fits(values: Tensor, largest: float) -> bool:

@@ -1,0 +1,105 @@
+"""Encoding from file to file, against the bare model on the same images: speed, and memory at 512 pixels."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.measure import Row, in_turn
+from pipeline.autoencoders import Autoencoder, batch_size
+from pipeline.encode import Target, encode, lay_out_latents, read_spec
+from pipeline.natural_images import natural_images
+from pipeline.store import Layout, Rows, lay_out, to_grid, write_shard
+
+SIDE = 512
+"""Of the images whose memory is measured, in pixels."""
+IMAGES = 48
+SHARED = Path(os.environ.get("LEARNABILITY_SHARED", "../shared")) / "weights"
+WEIGHTS = Path("resources/weights").resolve()
+
+
+def entries() -> dict[str, dict[str, Any]]:
+    """Return the autoencoders that can be loaded here: those with weights that are shipped, or in the shared folder."""
+    found: dict[str, dict[str, Any]] = {
+        "jpeg": {"family": "jpeg", "quality": 75},
+        "orthogonal": {"family": "orthogonal", "stride": 8, "seed": 0},
+    }
+    found |= {name: {"family": f"diffusers-{name}", "folder": str(WEIGHTS / name)} for name in ("kl", "vq", "tiny")}
+    if (file := SHARED / "taef2/taef2.safetensors").is_file():
+        found["taef2"] = {"family": "tae", "weights": str(file)}
+    if (folder := SHARED / "vaelight").is_dir():
+        graphs = {
+            side: str(folder / f"VAE{name}.onnx") for side, name in (("encoder", "encoder"), ("decoder", "preview"))
+        }
+        ranges = {"encoder_range": [-1, 1], "decoder_range": [-1, 1.007874]}
+        found["vaelight"] = {"family": "onnx", **graphs, **ranges, "image_outputs": ["output", "101", "92", "77"]}
+    return found
+
+
+def store(folder: Path, side: int, count: int) -> Path:
+    """Write so many colour images of this side to a store of one shard."""
+    lay_out(folder, Layout(count, (3, side, side), 1, "uint16", {}))
+    pool = to_grid(natural_images(9, min(side, 128), seed=0))
+    tiled = np.tile(pool, (1, 1, side // pool.shape[2], side // pool.shape[3]))
+    write_shard(folder, 0, np.resize(tiled, (count, 3, side, side)), {})
+    return folder
+
+
+def throughput(folder: Path) -> Iterator[Row]:
+    """The share of the bare model's speed that is left with reading, checking and durable writing."""
+    images = store(folder / "images64.zarr", 64, 512)
+    pixels = Rows(images).read(0, 512)
+    for name in [name for name in ("kl", "vq", "tiny", "taef2", "vaelight") if name in entries()]:
+        spec = read_spec(json.dumps(entries()[name]))
+        autoencoder = spec.load(3)
+        target = Target(folder / f"{name}.zarr", 0, folder / f"{name}.safetensors")
+        lay_out_latents(images, spec, 1, target.store)
+        ours = partial(encode, Rows(images), target, autoencoder, batch_size((3, 64, 64)), {})
+        ratio, times = in_turn(ours, partial(bare, autoencoder, pixels, batch_size((3, 64, 64))), 3)
+        yield Row(f"encoding with {name}: share of the bare model's speed", ratio, 0.9, True, f"512 images, {times}")
+
+
+def bare(autoencoder: Autoencoder, pixels: NDArray[np.float32], batch: int) -> None:
+    """Encode images that are in memory and forget the latents."""
+    for at in range(0, len(pixels), batch):
+        autoencoder.encode(pixels[at : at + batch])
+
+
+def memory(folder: Path) -> Iterator[Row]:
+    """The peak memory of encoding a whole shard, as a multiple of that of the model and one batch of the same size."""
+    images = store(folder / f"images{SIDE}.zarr", SIDE, IMAGES)
+    for name, entry in entries().items():
+        whole, one = (_peak(folder, images, entry, part) for part in ("shard", "batch"))
+        note = f"{whole / 1e6:.0f} MB for {IMAGES} images of {SIDE} pixels, {one / 1e6:.0f} MB for one batch"
+        yield Row(f"encoding with {name}: memory to that of one batch", whole / one, 1.25, False, note)
+
+
+def _peak(folder: Path, images: Path, entry: dict[str, Any], part: str) -> int:
+    command = [sys.executable, "-m", "bench.encoding", str(folder), str(images), json.dumps(entry), part]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def child(folder: Path, images: Path, entry: str, part: str) -> None:
+    """Encode a shard, or one batch, and print the most memory that this process had, in bytes."""
+    spec, rows = read_spec(entry), Rows(images)
+    autoencoder, batch = spec.load_for(rows.shape), batch_size(rows.shape)
+    if part == "shard":
+        target = Target(folder / "memory.zarr", 0, folder / "memory.safetensors")
+        lay_out_latents(images, spec, 1, target.store)
+        encode(rows, target, autoencoder, batch, {})
+    else:
+        autoencoder.encode(rows.read(0, batch))
+    # Not what getrusage says, which a child takes over from the process that started it.
+    status = Path("/proc/self/status").read_text()
+    print(1024 * int(status.split("VmHWM:")[1].split()[0]))
+
+
+if __name__ == "__main__":
+    child(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4])
