@@ -135,6 +135,14 @@ def test_shipped_weights_are_what_their_recipe_describes(name: str) -> None:
     assert (SHIPPED / name / WEIGHTS).stat().st_size < 1.5e6
 
 
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in SHIPPED.glob("*/curve.csv")))
+def test_a_shipped_curve_is_of_the_whole_training_and_falls(name: str) -> None:
+    shipped = pretrain.Recipe.read((SHIPPED / name / "recipe.json").read_text())
+    curve = pd.read_csv(SHIPPED / name / pretrain.CURVE)
+    assert list(curve["step"]) == list(range(pretrain.CURVE_PERIOD, shipped.steps + 1, pretrain.CURVE_PERIOD))
+    assert curve["loss"].iloc[-5:].max() < 0.2 * curve["loss"].iloc[0]
+
+
 def test_procedural_images_are_pixels_and_repeat() -> None:
     images = natural_images(40, 32, seed=7)
     assert images.shape == (40, 3, 32, 32)
