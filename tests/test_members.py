@@ -88,6 +88,17 @@ def test_a_name_that_a_member_would_take_is_refused() -> None:
         study({**tuned(), "tuned-fold1": TINY}, one={})
 
 
+def test_a_codebook_is_refused_by_the_name_of_the_entry() -> None:
+    book = {"book": {"family": "diffusers-vq", "folder": "resources/weights/vq"}}
+    with pytest.raises(StudyError, match=r"^autoencoders: tuned: .*codebook"):
+        study({**book, **tuned(parent="book")}, one={})
+
+
+def test_a_data_set_cannot_take_the_place_of_pretrained_weights() -> None:
+    with pytest.raises(StudyError, match="no data set can be called 'pretrained'"):
+        study({}, pretrained={})
+
+
 def test_an_autoencoder_that_a_data_set_does_not_have_is_named() -> None:
     plan = Plan(study(tuned(datasets=["one"]), one={}, two={}))
     with pytest.raises(StudyError, match="the data set two has no autoencoder tuned-fold0"):

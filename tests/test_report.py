@@ -22,7 +22,7 @@ from pipeline.illustrate import read_fidelity
 from pipeline.report import Strip, figure_png, headline, render, tables, text
 from pipeline.report.drawing import wrapped
 from pipeline.report.figures import reading_order
-from pipeline.report.results import INTERVALS, NUMBERS, TEXTS, Interval, Results
+from pipeline.report.results import ENDS, INTERVALS, NUMBERS, TEXTS, Interval, Results
 from pipeline.report.strips import AMPLIFICATION, SIDES, difference, latent_colours, png, section
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
@@ -36,6 +36,7 @@ def row(dataset: str = "chest", autoencoder: str = "taesd", family: str = "taesd
         **{"units": 110, "samples": 120, "compression_ratio": 12.0, "stored_bytes": 491520},
         **{"psnr": 31.5, "ssim": 0.91, "ms_ssim": 0.953, "ms_ssim_scales": 3},
         **{"lpips": math.nan, "rfid": math.nan, "rfid_samples": math.nan},
+        **{"coded_bytes": math.nan, "float32_retries": 0},
         **{"image": 0.86, "reconstruction": 0.84, "latent": 0.76},
         **{"information_loss": 0.02, "learnability_gap": 0.08, "total": 0.10},
     }
@@ -485,3 +486,36 @@ def test_figure_1_is_written_as_a_png_and_is_the_same_each_time(tmp_path: Path) 
         assert picture.width > 600
     with pytest.raises(StudyError, match="no scores of head 'mlp'; its heads: cnn and knn"):
         figure_png(STUDY, "mlp", tmp_path / "none.png")
+
+
+def test_a_study_without_classes_has_a_figure_that_says_so(tmp_path: Path) -> None:
+    figure_png(pd.DataFrame([unscored()]), "", tmp_path / "none.png")
+    with Image.open(tmp_path / "none.png") as picture:
+        assert np.asarray(picture.convert("L")).min() < 200
+
+
+def test_sizes_as_files_are_shown_where_a_codec_has_them() -> None:
+    plain, codec = [row()], [row(), row(autoencoder="jpeg", family="jpeg", coded_bytes=123_456)]
+    assert "as files" not in tables.encodings(Results.read(pd.DataFrame(plain)))
+    assert "0.12" in tables.encodings(Results.read(pd.DataFrame(codec)))
+
+
+def test_batches_that_had_to_be_repeated_are_told() -> None:
+    found = headline.cautions(
+        Results.read(pd.DataFrame([row(float32_retries=3), row(metric="mcc", float32_retries=3)]))
+    )
+    assert sum("for 3 batches" in caution for caution in found) == 1
+
+
+def test_an_autoencoder_without_a_decoder_has_a_whole_page(tmp_path: Path) -> None:
+    empty = {
+        name + end: math.nan for name in ("reconstruction", "information_loss", "learnability_gap") for end in ENDS
+    }
+    empty |= dict.fromkeys(("psnr", "ssim", "ms_ssim", "ms_ssim_scales"), math.nan)
+    table = pd.DataFrame([identity(), row(), row(autoencoder="lite0", family="timm-features", **empty)])
+    latent = np.random.default_rng(0).normal(size=(4, 3, 3)).astype(np.float32)
+    shown = Strip("chest", "lite0", np.zeros((1, 24, 24), np.float32), None, latent)
+    page = render(table, [strip(), shown], "title", {})
+    assert "lite0" in page
+    assert "not measured" in page
+    figure_png(table, "cnn", tmp_path / "one.png")

@@ -40,7 +40,7 @@ def members(autoencoders: dict[str, AutoencoderSpec], name: str, dataset: str, s
         return []
     parent = autoencoders[entry.parent]
     if not isinstance(parent, TrainableSpec):
-        raise StudyError(f"autoencoders: {name}: {entry.parent} cannot be fine-tuned")
+        raise StudyError(f"{entry.parent} cannot be fine-tuned")
     found = []
     for fold in range(spec.tested_folds()):
         member = f"{name}-fold{fold}"
@@ -63,7 +63,10 @@ def check(autoencoders: dict[str, AutoencoderSpec], datasets: dict[str, DatasetS
                     f"{where}: there is no data set {dataset!r} with classes, whose folds it could keep to"
                 )
         for dataset, spec in datasets.items():
-            taken = {member.name for member in members(autoencoders, name, dataset, spec)} & set(autoencoders)
+            try:
+                taken = {member.name for member in members(autoencoders, name, dataset, spec)} & set(autoencoders)
+            except StudyError as error:
+                raise StudyError(f"{where}: {error.message}") from None
             if taken:
                 raise StudyError(f"{where}: the name {min(taken)!r} is also that of its member for one fold")
 

@@ -46,6 +46,14 @@ class Entries(Spec):
             raise ValueError("seeds must be different numbers from 0")
         return seeds
 
+    @field_validator("datasets")
+    @classmethod
+    def names_are_free(cls, entries: dict[str, Any]) -> dict[str, Any]:
+        """Weights that a data set's images have no part in lie beside those of the data sets."""
+        if "pretrained" in entries:
+            raise ValueError("no data set can be called 'pretrained'")
+        return entries
+
     @field_validator("benchmarks", "datasets", "autoencoders", "heads")
     @classmethod
     def names_are_plain(cls, entries: dict[str, Any]) -> dict[str, Any]:

@@ -24,8 +24,16 @@ BAND = "#F1F1EF"
 
 
 def figure_png(table: pd.DataFrame, head: str, path: Path) -> None:
-    """Write Figure 1 of one head, for balanced accuracy, as a PNG; raise StudyError for a head without rows."""
+    """Write Figure 1 of one head, for balanced accuracy, as a PNG; raise StudyError for a head without rows.
+
+    Where no data set has classes there is no head, and the figure says so.
+    """
     results = Results.read(table)
+    if not results.heads:
+        figure = Figure(figsize=(6.5, 0.6))
+        figure.text(0.02, 0.4, "No data set of this study has classes, so nothing was scored.", color=MUTED)
+        figure.savefig(path, format="png", dpi=160, metadata={"Software": None})
+        return
     if not head or not results.select(head, results.metrics[0] if results.metrics else ""):
         raise StudyError(f"the gap table has no scores of head '{head}'; its heads: {text.listing(results.heads)}")
     with settings():

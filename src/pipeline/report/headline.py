@@ -67,6 +67,11 @@ def cautions(results: Results) -> list[str]:
     """Return as plain text what makes rows of this table doubtful: a failed control, an image score near chance."""
     found: list[str] = []
     for row in results.rows:
+        if row.float32_retries > 0:
+            found.append(
+                f"{row.dataset}: in reduced precision {row.autoencoder} gave values that are not finite, or too large, "
+                f"for {text.number(row.float32_retries)} batches, which were encoded again in float32."
+            )
         where = f"{row.dataset}, head {row.head}, {text.metric_name(row.metric)}"
         gaps = [row.information_loss.value, row.learnability_gap.value]
         if row.head and row.family == "identity" and not all(abs(gap) <= TOLERANCE for gap in gaps):

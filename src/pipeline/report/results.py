@@ -19,7 +19,7 @@ INTERVALS = ("image", "reconstruction", "latent", "information_loss", "learnabil
 NUMBERS = (
     *("folds", "seeds", "patients", "units", "samples"),
     *("psnr", "ssim", "ms_ssim", "ms_ssim_scales", "lpips", "rfid", "rfid_samples"),
-    *("compression_ratio", "stored_bytes"),
+    *("compression_ratio", "stored_bytes", "coded_bytes", "float32_retries"),
 )
 TEXTS = ("dataset", "autoencoder", "family", "head", "protocol", "metric", "latent_shape")
 
@@ -70,6 +70,8 @@ class Row:
     rfid_samples: float
     compression_ratio: float
     stored_bytes: float
+    coded_bytes: float
+    float32_retries: float
 
     @property
     def is_control(self) -> bool:

@@ -119,7 +119,9 @@ def _scored(row: Row) -> list[Cell]:
 
 def encodings(results: Results) -> str:
     """Return what depends on neither head nor metric: every dataset and autoencoder, scored by a head or not."""
+    coded = any(not math.isnan(row.coded_bytes) for row in results.rows)
     headers = ["autoencoder", "family", "latent shape", "compression", "stored size (MB)"]
+    headers += ["as files (MB)"] if coded else []
     headers += ["PSNR (dB)", "SSIM", "MS-SSIM"]
     learned = [name for name in LEARNED if any(not math.isnan(getattr(row, name)) for row in results.rows)]
     groups = []
@@ -130,7 +132,7 @@ def encodings(results: Results) -> str:
             if any(row.head for row in results.rows if row.dataset == dataset)
             else f"{dataset} (reconstruction only)"
         )
-        groups.append((name, [(row.is_control, [*_encoded(row), *_learned(row, learned)]) for row in rows]))
+        groups.append((name, [(row.is_control, [*_encoded(row, coded), *_learned(row, learned)]) for row in rows]))
     caption = f"Autoencoders: latents and fidelity of the reconstructions. {_scales(results)}"
     caption += "".join(f" {LEARNED[name][1]}" for name in learned)
     headers += [LEARNED[name][0] for name in learned]
@@ -152,10 +154,11 @@ def _learned(row: Row, names: Sequence[str]) -> list[Cell]:
     return [number(getattr(row, name), LEARNED[name][2]) for name in names]
 
 
-def _encoded(row: Row) -> list[Cell]:
-    size = (number(row.stored_bytes / 1e6, 2)[0], number(row.stored_bytes)[1])
+def _encoded(row: Row, coded: bool) -> list[Cell]:
+    sizes = [row.stored_bytes, row.coded_bytes] if coded else [row.stored_bytes]
     ratio = ("" if math.isnan(row.compression_ratio) else f"{text.TIMES} ") + text.number(row.compression_ratio, 1)
     shape = (text.html(text.shape(row.latent_shape)), text.html(row.latent_shape))
-    numbers = [(ratio, number(row.compression_ratio)[1]), size, number(row.psnr, 2)]
-    numbers += [number(value, 3) for value in (row.ssim, row.ms_ssim)]
+    numbers = [(ratio, number(row.compression_ratio)[1])]
+    numbers += [(number(size / 1e6, 2)[0], number(size)[1]) for size in sizes]
+    numbers += [number(row.psnr, 2), *(number(value, 3) for value in (row.ssim, row.ms_ssim))]
     return [name_cell(row.autoencoder), name_cell(row.family), shape, *numbers]
