@@ -1,6 +1,7 @@
 """Pixels to latents: in order, whatever the batch, with what lies beside them."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipeline.errors import StudyError
 from pipeline.files import sha256
 from pipeline.store import Layout, Rows, check, lay_out, shard_path, to_grid, write_shard
 
+ROOT = Path(__file__).parent.parent
 LOSSY = '{"family": "lossy", "stride": 4}'
 
 
@@ -142,3 +144,23 @@ def test_the_program_writes_a_shard_its_manifest_and_its_statistics(images: Path
 def test_an_entry_of_another_kind_is_refused() -> None:
     with pytest.raises(StudyError, match="there is no family 'knn' of autoencoders"):
         read_spec('{"family": "knn"}')
+
+
+def test_a_changed_byte_in_a_weight_file_is_refused_with_both_hashes(images: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(ROOT / "resources/weights/tiny", tmp_path / "tiny")
+    weights = folder / "diffusion_pytorch_model.safetensors"
+    before = sha256(weights)
+    (folder / "SHA256SUMS").write_text(f"{before}  {weights.name}\n")
+    spec = json.dumps({"family": "diffusers-tiny", "folder": str(folder)})
+    shard = ["--shard", "0", "--image-manifest", str(tmp_path / "images/0.json")]
+    shard += ["--manifest", str(tmp_path / "latents/0.json"), "--statistics", str(tmp_path / "latents/0.safetensors")]
+    assert call(images, tmp_path, "--spec", spec, "--shards", "2").returncode == 0
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    refused = call(images, tmp_path, "--spec", spec, *shard)
+    assert refused.returncode == 1
+    assert before in refused.stderr
+    assert sha256(weights) in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "latents").exists()
