@@ -150,7 +150,8 @@ def test_a_changed_byte_in_a_weight_file_is_refused_with_both_hashes(images: Pat
     folder = shutil.copytree(ROOT / "resources/weights/tiny", tmp_path / "tiny")
     weights = folder / "diffusion_pytorch_model.safetensors"
     before = sha256(weights)
-    (folder / "SHA256SUMS").write_text(f"{before}  {weights.name}\n")
+    listed = {path.name: sha256(path) for path in (weights, folder / "config.json")}
+    (folder / "SHA256SUMS").write_text("".join(f"{value}  {name}\n" for name, value in listed.items()))
     spec = json.dumps({"family": "diffusers-tiny", "folder": str(folder)})
     shard = ["--shard", "0", "--image-manifest", str(tmp_path / "images/0.json")]
     shard += ["--manifest", str(tmp_path / "latents/0.json"), "--statistics", str(tmp_path / "latents/0.safetensors")]
