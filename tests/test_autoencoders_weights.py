@@ -103,6 +103,17 @@ def test_flux_latents_match_the_original_implementation(shared: Path) -> None:
     np.testing.assert_allclose(autoencoder.decode(golden["latent"]), expected, atol=1e-3)
 
 
+def test_flux_latents_are_as_faithful_as_stated(shared: Path) -> None:
+    golden = np.load(shared / "weights" / "taef2" / "golden.npz", allow_pickle=False)
+    images = (golden["image_uint8"].transpose(0, 3, 1, 2) / 255).astype(np.float32)
+    autoencoder = read("tae", weights=str(shared / "weights" / FLUX)).load(3)
+    latents = autoencoder.encode(images).mean
+    errors = np.square(autoencoder.decode(latents) - images).mean(axis=(1, 2, 3))
+    found = -10 * np.log10(errors)
+    assert (found.min(), found.max()) == (pytest.approx(32.4, abs=0.5), pytest.approx(38.7, abs=0.5))
+    assert latents.std() == pytest.approx(0.75, abs=0.01)
+
+
 # The codebook has few codes for the pinks of skin: 26.7 dB over 60 images, short of the 28 dB that all others reach.
 FLOORS = {
     (family, dataset): 28.0 for family in SHIPPED for dataset in ("chest-xray", "dermatoscopy", "lung-ultrasound")
