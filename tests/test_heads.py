@@ -197,7 +197,7 @@ def test_the_seed_of_a_network_matters() -> None:
 def test_class_weights_are_those_of_cui_et_al() -> None:
     import torch
 
-    from pipeline.networks.residual import class_weights
+    from pipeline.networks.losses import class_weights
 
     labels = torch.tensor([0] * 1 + [1] * 10 + [3] * 100)
     expected = [(1 - 0.99) / (1 - 0.99**count) for count in (1, 10, 100)]
@@ -210,7 +210,7 @@ def test_class_weights_are_those_of_cui_et_al() -> None:
 def test_weights_of_a_classs_sides_are_those_of_cui_et_al_over_known_entries() -> None:
     import torch
 
-    from pipeline.networks.residual import side_weights
+    from pipeline.networks.losses import side_weights
 
     labels = torch.tensor([[1, 0, 1, -1]] * 3 + [[0, 0, 1, -1]] * 30 + [[-1, 1, 1, -1]] * 300, dtype=torch.int8)
     expected = []
@@ -224,7 +224,7 @@ def test_weights_of_a_classs_sides_are_those_of_cui_et_al_over_known_entries() -
 def test_the_loss_of_known_entries_is_that_of_the_closed_form() -> None:
     import torch
 
-    from pipeline.networks.residual import masked_loss
+    from pipeline.networks.losses import masked_loss
 
     random = np.random.default_rng(0)
     logits, weights = random.normal(size=(20, 3)), random.random((3, 2))
@@ -240,7 +240,7 @@ def test_the_loss_of_known_entries_is_that_of_the_closed_form() -> None:
 def test_a_masked_entry_changes_neither_loss_nor_gradient() -> None:
     import torch
 
-    from pipeline.networks.residual import masked_loss, side_weights
+    from pipeline.networks.losses import masked_loss, side_weights
 
     labels = torch.tensor([[1, -1, -1], [0, 1, -1], [-1, 0, -1]], dtype=torch.int8)
     weights = side_weights(labels, 0.9)
@@ -263,7 +263,7 @@ def test_a_masked_entry_changes_neither_loss_nor_gradient() -> None:
 def test_a_batch_of_unlabelled_samples_has_no_loss_and_no_gradient() -> None:
     import torch
 
-    from pipeline.networks.residual import masked_loss
+    from pipeline.networks.losses import masked_loss
 
     logits = torch.ones(4, 2, requires_grad=True)
     loss = masked_loss(logits, torch.full((4, 2), -1, dtype=torch.int8), torch.ones(2, 2))

@@ -218,30 +218,43 @@ def test_the_program_trains_on_several_labels_and_passes_over_what_is_missing(
     assert "Traceback" not in refused.stderr
 
 
-def test_the_written_network_can_be_applied_again(store: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("task", "loss"),
+    [
+        ("single-label", None),
+        ("single-label", {"kind": "ldam"}),
+        ("single-label", {"kind": "ldam", "normalised": False}),
+        ("multi-label", {"kind": "asymmetric"}),
+    ],
+)
+def test_the_written_network_can_be_applied_again(
+    task: str, loss: dict[str, Any] | None, store: Path, tmp_path: Path
+) -> None:
     import torch
 
+    from pipeline.networks.losses import scores
     from pipeline.networks.residual import build
 
-    entry = {"family": "timm-resnet", **TINY}
-    assert call(store, tmp_path, entry).returncode == 0
-    tensors, data, split = (
-        load_file(tmp_path / "h.safetensors"),
-        space(store, INDEX, ["a", "b"], True, 64),
-        splits(INDEX)[2],
-    )
+    entry = {"family": "timm-resnet", **TINY, "loss": loss}
+    done = call(store, tmp_path, entry, task=task)
+    assert done.returncode == 0, done.stderr
+    tensors = load_file(tmp_path / "h.safetensors")
+    data, split = space(store, INDEX, ["a", "b"], task != "multi-label", 64), splits(INDEX)[2]
     named = {
-        name.removeprefix("fold2.seed1."): value for name, value in tensors.items() if name.startswith("fold2.seed1.")
+        name.removeprefix("fold2.seed1."): torch.from_numpy(value)
+        for name, value in tensors.items()
+        if name.startswith("fold2.seed1.")
     }
     network = build(families.spec("heads", entry), data)  # type: ignore[arg-type]
-    state = {
-        name.removeprefix("network."): torch.from_numpy(value)
-        for name, value in named.items()
-        if name.startswith("network.")
-    }
-    network.load_state_dict(state)
-    values = (data.values[split.test] - named["mean"][:, None, None]) / named["deviation"][:, None, None]
+    network.load_state_dict(
+        {name.removeprefix("network."): value for name, value in named.items() if name.startswith("network.")}
+    )
+    values = torch.from_numpy(data.values[split.test])
+    values = (values - named["mean"][:, None, None]) / named["deviation"][:, None, None]
     with torch.no_grad():
-        scores = network.eval()(torch.from_numpy(values)).log_softmax(1).numpy()
+        logits = network.eval()(values)
     table = pd.read_parquet(tmp_path / "p.parquet").query("part == 'test' and fold == 2 and seed == 1")
-    np.testing.assert_allclose(table[["score_0", "score_1"]], scores, atol=1e-5)
+    written = table[["score_0", "score_1"]]
+    np.testing.assert_allclose(written, scores(logits, named), atol=1e-5)
+    if loss is None:
+        np.testing.assert_allclose(written, logits.log_softmax(1), atol=1e-5)

@@ -79,6 +79,7 @@ class Study:
         self.heads: dict[str, HeadSpec] = self._specs("heads")
         self.entries.fidelity.require({name: spec.pixels.size for name, spec in self.datasets.items()})
         members.check(self.autoencoders, self.datasets)
+        self._check_tasks()
         if not any(spec.family == "identity" for spec in self.autoencoders.values()):
             raise StudyError("the study has no autoencoder of the family 'identity', which is the pixel baseline")
 
@@ -88,6 +89,14 @@ class Study:
             name: _parse(f"{kind}: {name}", lambda entry: families.spec(kind, entry), entry)
             for name, entry in written.items()
         }
+
+    def _check_tasks(self) -> None:
+        for dataset in self.labelled():
+            for name, head in self.heads.items():
+                try:
+                    head.check_task(self.datasets[dataset].task != "multi-label")
+                except StudyError as error:
+                    raise StudyError(f"heads: {name}: on the data set {dataset}, {error}") from None
 
     def baseline(self) -> str:
         """Return the name of the autoencoder that stands for the pixels."""

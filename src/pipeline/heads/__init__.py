@@ -82,6 +82,9 @@ class HeadSpec(Spec):
     label_seed: int = 0
     """Draws which patients those are."""
 
+    def check_task(self, exclusive: bool) -> None:
+        """Raise StudyError where the head cannot be trained on exclusive classes, or on classes that are not."""
+
     @abstractmethod
     def fit(self, space: Space, split: Split, seed: int) -> Fitted:
         """Train on the split's training rows, select on its validation rows, score both others."""
