@@ -23,8 +23,8 @@ GAP = "learnability_gap"
 INTRODUCTION = (
     "<p>Means over the datasets, each counted equally, controls aside. The intervals hold 95&nbsp;% of means over "
     "datasets, folds, seeds and patients that were drawn again; the last column says which of these there were several "
-    "of to draw from. Over few datasets they are too narrow: with four they held the true mean in 92&nbsp;% of simulated "
-    "studies, with ten in 96&nbsp;%.</p>\n"
+    "of to draw from. Over few datasets they are too narrow: with four they held the true mean in 92&nbsp;% of "
+    "simulated studies, with ten in 96&nbsp;%.</p>\n"
 )
 
 Record = Mapping[Hashable, Any]
