@@ -14,6 +14,7 @@ include: "workflow/rules/decode.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/conclude.smk"
 include: "workflow/rules/tabulate.smk"
 include: "workflow/rules/pretrain.smk"
 
@@ -25,4 +26,5 @@ rule all:
         "results/gap_table.csv",
         "results/gap_table.html",
         "results/fidelity.csv",
+        "results/claims.csv",
     localrule: True

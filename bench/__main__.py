@@ -1,4 +1,4 @@
-"""Print what reading and encoding cost, side by side with what they are measured against.
+"""Print what reading, encoding and resampling cost, side by side with what they are measured against.
 
 The exit status is 1 if a bound is missed.
 """
@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import encoding, pixels, stages
+from bench import encoding, pixels, stages, statistics
 from bench.measure import Row
 
 
@@ -25,6 +25,9 @@ def main() -> None:
             stages.normalising(folder),
             encoding.throughput(folder),
             encoding.memory(folder),
+            statistics.areas(),
+            statistics.ten_thousand(),
+            statistics.coverage(),
         ):
             for row in rows:
                 print(row, flush=True)

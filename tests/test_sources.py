@@ -19,6 +19,7 @@ PLAIN = (
     "standardize",
     "embed",
     "evaluate",
+    "conclude",
     "tabulate",
     "collect",
     "illustrate",

@@ -5,6 +5,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+BLOCK = 128
+"""Replicates that are drawn at once."""
+
 
 def weights(patients: NDArray[np.int64], replicates: int, fold: int) -> Floats:
     """Return (1 + B) x n sample weights for one fold's test samples; row 0 is all ones, the sample as it is.
@@ -17,8 +20,12 @@ def weights(patients: NDArray[np.int64], replicates: int, fold: int) -> Floats:
     _, number = np.unique(patients, return_inverse=True)
     count = int(number.max()) + 1
     generator = np.random.default_rng([20260517, fold])
-    drawn = generator.multinomial(count, np.full(count, 1 / count), size=replicates)
-    return np.concatenate([np.ones((1, len(patients))), drawn[:, number]]).astype(np.float64)
+    drawn = np.ones((1 + replicates, len(patients)))
+    # In blocks, which are the same draws: all at once would hold the result three times.
+    for first in range(1, len(drawn), BLOCK):
+        part = drawn[first : first + BLOCK]
+        part[:] = generator.multinomial(count, np.full(count, 1 / count), size=len(part))[:, number]
+    return drawn
 
 
 def interval(replicates: Floats, level: float = 0.95) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.files import write_atomically, write_text
 from pipeline.program import run
-from pipeline.report import Strip, figure_png, render
+from pipeline.report import Strip, claims, figure_png, render
 from pipeline.store import Rows
 
 
@@ -54,6 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", type=Path, required=True)
     parser.add_argument("--fidelity", type=Path, required=True, help="the table of fidelity by class")
+    parser.add_argument("--claims", type=Path, required=True, help="the table of claims about the whole study")
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--title", required=True)
     parser.add_argument("--samples", type=int, default=2, help="samples shown of every data set")
@@ -64,7 +65,8 @@ def main() -> None:
     shown = list(strips(table, arguments.results, arguments.samples))
     folder = arguments.results / "index"
     data = {name: json.loads((folder / f"{name}.json").read_text()) for name in table["dataset"].unique()}
-    write_text(arguments.page, render(table, shown, arguments.title, data, read_fidelity(arguments.fidelity)))
+    fidelity, found = read_fidelity(arguments.fidelity), claims.read(arguments.claims)
+    write_text(arguments.page, render(table, shown, arguments.title, data, fidelity, found))
     head = str(next(iter(table["head"].dropna()), ""))
     write_atomically(arguments.figure, lambda path: figure_png(table, head, path))
 

@@ -72,10 +72,11 @@ def binary_auroc(scores: Floats, labels: NDArray[np.integer[Any] | np.bool_], we
         weights: B x n.
     """
     positives, negatives = (_ascending(scores, labels == side) for side in (1, 0))
-    below, upto = (np.searchsorted(scores[negatives], scores[positives], side) for side in ("left", "right"))
+    places = [np.searchsorted(scores[negatives], scores[positives], side) for side in ("left", "right")]
+    edges, (below, upto) = _edges(len(negatives), places)
     areas = [np.empty(0)]
     for block in _blocks(weights):
-        drawn, passed = block[:, positives], _running(block[:, negatives])
+        drawn, passed = block.take(positives, axis=1), _passed(block, negatives, edges)
         wins = (drawn * (passed[:, below] + passed[:, upto])).sum(axis=1) / 2
         areas.append(_divide(wins, drawn.sum(axis=1) * passed[:, -1]))
     return np.concatenate(areas)
@@ -87,11 +88,14 @@ def binary_average_precision(scores: Floats, labels: NDArray[np.integer[Any] | n
     The arguments are those of `binary_auroc`. Samples with the same score pass the threshold together.
     """
     positives, negatives = (_ascending(-scores, labels == side) for side in (1, 0))
-    last, false = (np.searchsorted(-scores[rows], -scores[positives], "right") for rows in (positives, negatives))
+    ends = [np.searchsorted(-scores[rows], -scores[positives], "right") for rows in (positives, negatives)]
+    (hit, (last,)), (missed, (false,)) = (
+        _edges(len(r), [e]) for r, e in zip((positives, negatives), ends, strict=True)
+    )
     precisions = [np.empty(0)]
     for block in _blocks(weights):
-        drawn = block[:, positives]
-        hits, misses = _running(drawn)[:, last], _running(block[:, negatives])[:, false]
+        drawn = block.take(positives, axis=1)
+        hits, misses = _passed(block, positives, hit)[:, last], _passed(block, negatives, missed)[:, false]
         precision = np.divide(hits, hits + misses, out=np.zeros_like(hits), where=hits > 0)
         precisions.append(_divide((drawn * precision).sum(axis=1), drawn.sum(axis=1)))
     return np.concatenate(precisions)
@@ -102,10 +106,21 @@ def _ascending(scores: Floats, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     return rows[np.argsort(scores[rows], kind="stable")]
 
 
-def _running(weights: Floats) -> Floats:
-    """Return B x (n + 1): what the first 0 to n samples weigh."""
-    sums = np.zeros((weights.shape[0], weights.shape[1] + 1))
-    np.cumsum(weights, axis=1, out=sums[:, 1:])
+def _edges(count: int, places: list[NDArray[np.intp]]) -> tuple[NDArray[np.intp], list[NDArray[np.intp]]]:
+    """Return the places among `count` samples that are asked for, 0 and `count` too, rising; and where each is there.
+
+    Sums between edges are what is needed. They are five times as fast as running sums, whose every step waits for the
+    one before.
+    """
+    edges = np.unique(np.concatenate([np.array([0, count]), *places]))
+    return edges, [np.searchsorted(edges, place) for place in places]
+
+
+def _passed(weights: Floats, rows: NDArray[np.int64], edges: NDArray[np.intp]) -> Floats:
+    """Return B x E: what the first `edges` of these samples weigh."""
+    sums = np.zeros((len(weights), len(edges)))
+    if len(rows):
+        np.cumsum(np.add.reduceat(weights.take(rows, axis=1), edges[:-1], axis=1), axis=1, out=sums[:, 1:])
     return sums
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline import families, sources
 from pipeline.autoencoders.finetuned import Spec as Finetuned
+from pipeline.controls import CONTROLS
 from pipeline.errors import StudyError
 from pipeline.members import Member
 from pipeline.spec import Spec
@@ -156,6 +157,26 @@ class Plan:
     def gaps(self, dataset: str, autoencoder: str) -> dict[str, str]:
         """Return the score file of each head."""
         return {head: f"results/scores/{dataset}/{autoencoder}/{head}/gap.csv" for head in self.heads(dataset)}
+
+    def candidates(self, dataset: str) -> list[str]:
+        """Return the entries that a data set compares: its autoencoders without the controls."""
+        return [name for name in self.autoencoders(dataset) if self.study.autoencoders[name].family not in CONTROLS]
+
+    def claims(self) -> str:
+        """Return the heads and candidates of each data set as JSON."""
+        entries = {
+            name: {"heads": self.heads(name), "autoencoders": self.candidates(name)} for name in self.study.datasets
+        }
+        return json.dumps(entries)
+
+    def concluded(self) -> list[str]:
+        """Return the replicates that the study's claims rest on."""
+        return [
+            f"results/scores/{dataset}/{name}/{head}/resampled.parquet"
+            for dataset in self.study.datasets
+            for name in self.candidates(dataset)
+            for head in self.heads(dataset)
+        ]
 
     def measured(self, dataset: str, member: Member) -> dict[str, list[str]]:
         """Return the files of stage `measure` that describe an autoencoder: none where it has no decoder."""

@@ -52,6 +52,7 @@ rule illustrate:
         code=plan.code("illustrate"),
         table="results/gap_table.csv",
         fidelity="results/fidelity.csv",
+        claims="results/claims.csv",
         indices=expand("results/index/{dataset}.{kind}", dataset=study.datasets, kind=["parquet", "json"]),
         stores=[path for dataset in study.datasets for path in plan.stores(dataset)],
     output:
@@ -65,6 +66,6 @@ rule illustrate:
         title=study.entries.title,
         results=lambda wildcards, input: os.path.dirname(input.table),
     shell:
-        "python -m pipeline.illustrate --table {input.table:q} --fidelity {input.fidelity:q}"
+        "python -m pipeline.illustrate --table {input.table:q} --fidelity {input.fidelity:q} --claims {input.claims:q}"
         " --results {params.results:q} --title {params.title:q}"
         " --page {output.page:q} --figure {output.figure:q} 2> {log:q}"

@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.controls import CONTROLS
 from pipeline.errors import StudyError
 from pipeline.report import text
 from pipeline.report.drawing import INK, MUTED, clipped, grid, limits, settings, wrapped
 from pipeline.report.labels import Point, label_points
-from pipeline.report.results import CONTROLS, Interval, Results, Row, unique
+from pipeline.report.results import Interval, Results, Row, unique
 
 # Okabe and Ito's palette: told apart with any colour vision, and by their markers in print without colour.
 LOSS = ("information_loss", "information loss", "#D55E00", "o")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.report import claims as overall
 from pipeline.report import classes, headline, strips, tables, text
 from pipeline.report.drawing import inline_svg, settings
 from pipeline.report.figures import fidelity_figure, gap_figure, unplotted
@@ -33,6 +34,7 @@ def render(
     title: str,
     data: Mapping[str, Mapping[str, Any]],
     fidelity: pd.DataFrame | None = None,
+    claims: pd.DataFrame | None = None,
 ) -> str:
     """Return the whole report as one HTML page that needs nothing else.
 
@@ -42,6 +44,7 @@ def render(
         title: heading of the page, plain text.
         data: what is to be said of each dataset, by its name: the summary of stage `index`.
         fidelity: the table of fidelity by class; without it there is no such section.
+        claims: the table of claims about the whole study; without it there is no such section.
 
     Raises:
         StudyError: for a table that is empty, lacks columns or holds a row twice, and for a strip that cannot be shown.
@@ -49,7 +52,9 @@ def render(
     results = Results.read(table)
     parts = [HOW_TO_READ, _cautions(results)]
     with settings():
-        parts += [_answer(results), _gap_figures(results), _fidelity_figures(results)] if results.heads else [NO_HEADS]
+        parts += [_answer(results)] if results.heads else [NO_HEADS]
+        parts += [] if claims is None else [overall.section(results, claims)]
+        parts += [_gap_figures(results), _fidelity_figures(results)] if results.heads else []
     parts += [] if fidelity is None else [classes.section(results, fidelity)]
     parts += [_samples(results, strips), _data(results, data), _tables(results)]
     return PAGE.substitute(title=text.html(title), style=STYLE, script=SCRIPT, body="".join(parts))

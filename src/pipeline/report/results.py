@@ -7,10 +7,8 @@ from typing import Any, NamedTuple, Self
 
 import pandas as pd
 
+from pipeline.controls import CONTROLS
 from pipeline.errors import StudyError
-
-CONTROLS = ("identity", "pixel-unshuffle", "orthogonal", "lossy")
-"""Families with a known answer: they calibrate the instrument and are never candidates."""
 
 HEADLINE_METRIC = "balanced_accuracy"
 

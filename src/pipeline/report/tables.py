@@ -41,7 +41,8 @@ def _score(value: Interval) -> Cell:
     return text.interval(value, 2), number(value.value)[1]
 
 
-def _change(value: Interval) -> Cell:
+def change(value: Interval) -> Cell:
+    """Return a cell with a difference, bold where its interval excludes zero."""
     content = text.interval(value, 3)
     return f"<b>{content}</b>" if value.side else content, number(value.value)[1]
 
@@ -91,7 +92,7 @@ def ranking(results: Results, head: str, metric: str) -> str:
 
 def _ranked(row: Row) -> list[Cell]:
     gap = row.learnability_gap
-    changes = [_change(row.information_loss), _change(gap)]
+    changes = [change(row.information_loss), change(gap)]
     return [name_cell(row.autoencoder), _score(row.latent), *changes, name_cell(READINGS[gap.side])]
 
 
@@ -111,7 +112,7 @@ def scores(results: Results, head: str, metric: str) -> str:
 
 def _scored(row: Row) -> list[Cell]:
     spaces = [_score(value) for value in (row.image, row.reconstruction, row.latent)]
-    changes = [_change(value) for value in (row.information_loss, row.learnability_gap, row.total)]
+    changes = [change(value) for value in (row.information_loss, row.learnability_gap, row.total)]
     runs = (f"{text.number(row.folds)} {text.TIMES} {text.number(row.seeds)}", number(row.folds * row.seeds)[1])
     counts = [runs, number(row.patients), number(row.units), number(row.samples)]
     return [name_cell(row.autoencoder), *spaces, *changes, *counts]

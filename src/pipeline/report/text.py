@@ -28,6 +28,16 @@ def interval(value: Interval, digits: int = 2) -> str:
     return f"{point} [{number(value.low, digits)}, {number(value.high, digits)}]"
 
 
+def p_value(value: float) -> str:
+    """Return a p value as HTML, with three digits that count; a small one as a power of ten."""
+    if math.isnan(value):
+        return MISSING
+    mantissa, exponent = f"{value:.1e}".split("e")
+    if int(exponent) >= -4:
+        return f"{value:.{max(2, 2 - int(exponent))}f}"
+    return f"{mantissa} {TIMES} 10<sup>{MINUS}{-int(exponent)}</sup>"
+
+
 def metric_name(metric: str) -> str:
     """Return a metric as it stands in a sentence."""
     names = {"mcc": "MCC", "auroc": "AUROC", "f1": "F1"}
