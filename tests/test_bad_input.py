@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 
+from pipeline.files import sha256
 from tests.studies import STUDY, call, configure, run, tiny
 
 TABLE = "results/gap_table.csv"
@@ -158,9 +160,9 @@ def test_weights_that_are_not_finite_stop_the_run(tmp_path: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
     study = copy.deepcopy(STUDY)
-    study["autoencoders"]["kl"] = {"family": "diffusers-kl", "folder": "resources/weights/kl"}
+    study["autoencoders"]["kl"] = {"family": "diffusers-kl", "folder": "mine"}
     folder = tiny(tmp_path, study)
-    weights = folder / "resources/weights/kl/diffusion_pytorch_model.safetensors"
+    weights = shutil.copytree(folder / "resources/weights/kl", folder / "mine") / "diffusion_pytorch_model.safetensors"
     tensors = load_file(weights)
     name = next(name for name in sorted(tensors) if name.endswith("conv_in.weight"))
     tensors[name] = np.full_like(tensors[name], np.nan)
@@ -169,6 +171,21 @@ def test_weights_that_are_not_finite_stop_the_run(tmp_path: Path) -> None:
     assert finished.returncode != 0
     assert "not finite" in finished.stdout
     assert not (folder / TABLE).exists()
+
+
+def test_shipped_weights_with_another_byte_stop_the_run_with_both_hashes(tmp_path: Path) -> None:
+    study = copy.deepcopy(STUDY)
+    study["autoencoders"]["kl"] = {"family": "diffusers-kl", "folder": "resources/weights/kl"}
+    folder = tiny(tmp_path, study)
+    weights = folder / "resources/weights/kl/diffusion_pytorch_model.safetensors"
+    before, content = sha256(weights), bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    finished = call(folder, "--cores", "2", "--", "results/latents/blobs/kl/0.json")
+    assert finished.returncode != 0
+    assert before in finished.stdout
+    assert sha256(weights) in finished.stdout
+    assert not (folder / "results/latents/blobs/kl/0.json").exists()
 
 
 def test_a_header_that_asks_for_too_much_memory_is_refused(tmp_path: Path) -> None:

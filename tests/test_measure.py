@@ -72,7 +72,10 @@ def test_rows_are_measured_one_by_one_whatever_the_batch(stores: Path, perceptua
     np.testing.assert_allclose(table["lpips"], distance(originals, others), rtol=1e-5)
 
 
-def test_no_more_than_a_chunk_or_a_batch_is_read_at_once(stores: Path) -> None:
+def test_no_more_than_a_chunk_or_a_batch_is_read_at_once(stores: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Samples of this size would otherwise all be read at once.
+    monkeypatch.setattr("pipeline.store.READ_BYTES", 1)
+
     class Watched(Rows):
         most = 0
 

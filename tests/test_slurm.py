@@ -23,6 +23,7 @@ JOBS = {
 }
 """How many batch jobs of each rule the study below has."""
 LOCAL = {"salt": 1, "inspect_shard": 2, "lay_out_images": 1, "lay_out_latents": 2, "lay_out_reconstructions": 2}
+LOCAL |= {"standardize": 2}
 """And the jobs that run where Snakemake runs."""
 STUDY: dict[str, Any] = {
     "replicates": 100,

@@ -13,6 +13,8 @@ rule standardize:
         "results/latents/{dataset}/{autoencoder}.statistics.csv",
     log:
         "logs/standardize/{dataset}/{autoencoder}.log",
+    # It reads a few numbers of each sample: less work than a batch job takes to start.
+    localrule: True
     conda:
         "../envs/pipeline.yaml"
     params:
