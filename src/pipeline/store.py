@@ -23,7 +23,8 @@ from pipeline.files import beside, flush, sha256, write_text
 from pipeline.shard_file import Chunk, ShardFile
 
 ROWS_PER_CHUNK = 16
-"""Samples in one inner chunk: small enough to read a batch, large enough that chunks are not the cost."""
+CHUNK_BYTES = 2**22
+"""Samples and bytes that an inner chunk has at most: few enough to read a batch, enough that chunks are not the cost."""
 GRID = 65535
 """Pixels in [0, 1] are stored as whole multiples of 1/65535, which holds every 8, 12 and 16-bit level apart."""
 
@@ -82,7 +83,11 @@ class Manifest:
 def lay_out(folder: Path, layout: Layout) -> None:
     """Write the store's metadata; shard files that are there already are left alone."""
     per_shard = rows_per_shard(layout.rows, layout.shards)
-    inner, level = math.gcd(per_shard, ROWS_PER_CHUNK), _level(np.dtype(layout.dtype))
+    dtype = np.dtype(layout.dtype)
+    fitting = CHUNK_BYTES // (math.prod(layout.shape) * dtype.itemsize)
+    # A power of two, as the number of rows is.
+    rows = 1 << min(ROWS_PER_CHUNK, max(1, fitting)).bit_length() - 1
+    inner, level = math.gcd(per_shard, rows), _level(dtype)
     with TemporaryDirectory() as temporary:
         zarr.create_array(
             store=f"{temporary}/store",
