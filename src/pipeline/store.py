@@ -24,7 +24,7 @@ from pipeline.shard_file import Chunk, ShardFile
 
 ROWS_PER_CHUNK = 16
 CHUNK_BYTES = 2**22
-"""Samples and bytes that an inner chunk has at most: few enough to read a batch, enough that chunks are not the cost."""
+"""Samples and bytes that an inner chunk has at most: few enough to read a batch, enough for chunks not to cost."""
 GRID = 65535
 """Pixels in [0, 1] are stored as whole multiples of 1/65535, which holds every 8, 12 and 16-bit level apart."""
 
