@@ -236,6 +236,36 @@ def test_a_shard_written_in_parts_is_what_zarr_writes_whole(
         np.testing.assert_array_equal(zarr.open_array(store, mode="r")[:], zarr.open_array(theirs, mode="r")[:])
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "float16", "float32"])
+def test_any_part_of_a_store_is_read_as_zarr_reads_it(
+    tmp_path: Path, dtype: Literal["uint16", "float16", "float32"]
+) -> None:
+    store = laid_out(tmp_path, dtype, rows=95)
+    for shard in range(3):
+        start, stop = shard_rows(store, shard)
+        write_shard(store, shard, (np.arange(start * 32, stop * 32) % 2000).reshape(-1, *SHAPE).astype(dtype), {})
+    array, rows = zarr.open_array(store, mode="r"), Rows(store)
+    for start, stop in [(0, 95), (0, 1), (31, 33), (5, 70), (94, 95), (40, 40), (90, 200)]:
+        expected = np.asarray(array[start:stop])
+        expected = from_grid(expected) if expected.dtype == np.uint16 else expected.astype(np.float32)
+        np.testing.assert_array_equal(rows.read(start, stop), expected)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_every_changed_byte_and_every_cut_is_noticed_where_it_is_read(
+    tmp_path: Path, dtype: Literal["uint16", "float32"]
+) -> None:
+    store = laid_out(tmp_path, dtype, rows=6, shards=1)
+    write_shard(store, 0, np.arange(6 * 32).reshape(6, *SHAPE).astype(dtype), {})
+    path, rows = shard_path(store, 0), Rows(store)
+    whole = path.read_bytes()
+    changed = [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in range(len(whole))]
+    for content in [*changed, *(whole[:length] for length in range(len(whole)))]:
+        path.write_bytes(content)
+        with pytest.raises(StudyError, match="0/0/0/0 is damaged; delete it"):
+            rows.read(0, 6)
+
+
 def test_an_unfinished_shard_leaves_nothing(tmp_path: Path) -> None:
     store = laid_out(tmp_path / "store.zarr")
     filled(store)

@@ -16,7 +16,7 @@ from pipeline.errors import StudyError
 from pipeline.files import sha256, write_atomically
 from pipeline.program import run
 from pipeline.progress import progress
-from pipeline.store import Layout, Manifest, Rows, ShardWriter, check, lay_out, shard_path, shard_rows
+from pipeline.store import Layout, Manifest, Rows, ShardWriter, check, lay_out, shard_path
 from pipeline.tensor_file import TensorFile
 
 
@@ -89,18 +89,20 @@ class Target:
 
 def encode(rows: Rows, target: Target, autoencoder: Autoencoder, batch: int, made_by: dict[str, Any]) -> Manifest:
     """Fill one shard; what it holds does not depend on how many samples are encoded at a time."""
-    start, stop = shard_rows(target.store, target.shard)
-    batches = progress(rows.batches(start, stop, batch), math.ceil((stop - start) / batch), "encoding", " batches")
-
-    def fill(path: Path) -> None:
-        beside = Beside(path, stop - start)
-        for images in batches:
-            latents = autoencoder.encode(images)
-            writer.append(latents.mean)
-            beside.append(latents, autoencoder.file_bytes(images) if isinstance(autoencoder, Coded) else None)
-        beside.close()
-
     with ShardWriter(target.store, target.shard) as writer:
+        count = writer.stop - writer.start
+        batches = progress(
+            rows.batches(writer.start, writer.stop, batch), math.ceil(count / batch), "encoding", " batches"
+        )
+
+        def fill(path: Path) -> None:
+            beside = Beside(path, count)
+            for images in batches:
+                latents = autoencoder.encode(images)
+                writer.append(latents.mean)
+                beside.append(latents, autoencoder.file_bytes(images) if isinstance(autoencoder, Coded) else None)
+            beside.close()
+
         write_atomically(target.statistics, fill)
         return writer.finish(made_by | {"float32_retries": int(getattr(autoencoder, "retries", 0))})
 

@@ -1,21 +1,27 @@
-"""Write one shard of a Zarr store a few rows at a time.
+"""Write and read one shard of a Zarr store a few rows at a time.
 
 Zarr itself takes a shard whole, or reads and writes all of it again for every part, so that memory would grow with the
-shard. A shard file is its encoded chunks, one after the other, and an index of where each begins and how long it is
-(Zarr v3, sharding codec, index at the end). The bytes are those that Zarr writes.
+shard; and it keeps the interpreter busy while it reads, which a small model in another thread then waits for. A shard
+file is its encoded chunks, one after the other, and an index of where each begins and how long it is (Zarr v3, sharding
+codec, index at the end). The bytes are those that Zarr writes.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import google_crc32c
 import numpy as np
 from numcodecs import Zstd
 from numpy.typing import NDArray
 
+from pipeline.errors import StudyError
+
 MISSING = 2**64 - 1
 """Stands in the index for a chunk that lies behind the store's last row."""
+CHECKSUM = 4
+"""Bytes of a CRC32C."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,86 @@ class Chunk:
         plain = np.concatenate([values, missing]) if len(missing) else np.ascontiguousarray(values)
         return checked(plain.tobytes() if self.level is None else bytes(Zstd(self.level).encode(plain)))
 
+    def decode(self, data: bytes, out: NDArray[Any]) -> None:
+        """Fill a whole chunk's array from the bytes that `encode` made of it; raise ValueError for other bytes."""
+        plain = out.reshape(-1).view(np.uint8)
+        if self.level is None:
+            plain[:] = np.frombuffer(intact(data), np.uint8)
+            return
+        try:
+            Zstd().decode(intact(data), plain)
+        except RuntimeError as error:
+            raise ValueError(str(error)) from None
+
 
 def checked(data: bytes) -> bytes:
     """Return data with its CRC32C behind it."""
     checksum: int = google_crc32c.value(data)
-    return data + checksum.to_bytes(4, "little")
+    return data + checksum.to_bytes(CHECKSUM, "little")
+
+
+def intact(data: bytes) -> memoryview:
+    """Return data without the CRC32C behind it; raise ValueError where it is not that of the data."""
+    content, checksum = memoryview(data)[:-CHECKSUM], data[-CHECKSUM:]
+    if len(data) < CHECKSUM or google_crc32c.value(bytes(content)) != int.from_bytes(checksum, "little"):
+        raise ValueError("the checksum is that of other bytes")
+    return content
+
+
+class ShardReader:
+    """A shard file that is open for reading, from any number of threads.
+
+    Args:
+        path: of the file.
+        chunk: how its chunks are encoded.
+        shape: (rows, ...) of the whole shard, whole chunks.
+        dtype: of its values.
+
+    Raises:
+        StudyError: the file is missing, or is not such a shard.
+    """
+
+    def __init__(self, path: Path, chunk: Chunk, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.path, self.chunk, self.shape, self.dtype = path, chunk, shape, dtype
+        try:
+            self.file = os.open(path, os.O_RDONLY)
+        except OSError:
+            raise StudyError(f"{path} is missing; the next call makes it again") from None
+        length = 16 * (shape[0] // chunk.rows) + CHECKSUM
+        try:
+            found = intact(os.pread(self.file, length, max(0, os.fstat(self.file).st_size - length)))
+            self.index = np.frombuffer(found, "<u8").reshape(shape[0] // chunk.rows, 2)
+        except ValueError:
+            os.close(self.file)
+            raise self._damaged() from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.file)
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Return rows `start` to `stop` of the shard; raise StudyError where its bytes are not those written."""
+        rows = self.chunk.rows
+        first, last = start // rows, -(-stop // rows)
+        values = np.empty(((last - first) * rows, *self.shape[1:]), self.dtype)
+        for number in range(first, last):
+            at = (number - first) * rows
+            self._decode(number, values[at : at + rows])
+        return values[start - first * rows : stop - first * rows]
+
+    def _decode(self, number: int, out: NDArray[Any]) -> None:
+        offset, length = (int(value) for value in self.index[number])
+        if offset == MISSING:
+            raise self._damaged()
+        try:
+            self.chunk.decode(os.pread(self.file, length, offset), out)
+        except ValueError:
+            raise self._damaged() from None
+
+    def _damaged(self) -> StudyError:
+        return StudyError(f"{self.path} is damaged; delete it, and the next call makes it again")
 
 
 class ShardFile:

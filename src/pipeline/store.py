@@ -20,7 +20,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from pipeline.ahead import ahead
 from pipeline.errors import StudyError
 from pipeline.files import beside, flush, sha256, write_text
-from pipeline.shard_file import Chunk, ShardFile
+from pipeline.shard_file import Chunk, ShardFile, ShardReader
 
 ROWS_PER_CHUNK = 16
 CHUNK_BYTES = 2**22
@@ -114,8 +114,18 @@ def shard_path(folder: Path, shard: int) -> Path:
 
 def shard_rows(folder: Path, shard: int) -> tuple[int, int]:
     """Return the first row of a shard and the row after its last."""
-    array = zarr.open_array(folder, mode="r")
-    per_shard = array.shards[0] if array.shards else array.shape[0]
+    return _range(zarr.open_array(folder, mode="r"), shard)
+
+
+def _sharding(array: zarr.Array[Any]) -> tuple[int, ...]:
+    """Return (rows, c, h, w) of a whole shard; raise StudyError for an array without shards."""
+    if not array.shards:
+        raise StudyError(f"{array.store_path} is not a store of shards")
+    return tuple(array.shards)
+
+
+def _range(array: zarr.Array[Any], shard: int) -> tuple[int, int]:
+    per_shard = _sharding(array)[0]
     return shard * per_shard, min((shard + 1) * per_shard, array.shape[0])
 
 
@@ -125,7 +135,7 @@ class ShardWriter:
     def __init__(self, folder: Path, shard: int) -> None:
         self.folder, self.shard = folder, shard
         self.array = zarr.open_array(folder, mode="r")
-        self.start, self.stop = shard_rows(folder, shard)
+        self.start, self.stop = _range(self.array, shard)
         self.row = self.start
 
     def __enter__(self) -> Self:
@@ -134,9 +144,8 @@ class ShardWriter:
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.temporary = beside(path)
-        per_shard = (self.array.shards or self.array.shape)[0]
         chunk = Chunk(self.array.chunks[0], _level(self.array.dtype))
-        self.file = ShardFile(self.temporary, chunk, math.ceil(per_shard / chunk.rows))
+        self.file = ShardFile(self.temporary, chunk, _sharding(self.array)[0] // chunk.rows)
         return self
 
     def append(self, values: NDArray[Any]) -> None:
@@ -220,25 +229,31 @@ class Rows:
         return int(self._array.shape[0])
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return rows `start` to `stop` as n x c x h x w; raise StudyError where their shard is missing."""
-        self._require_shards(start, stop)
-        stored = np.asarray(self._array[start:stop])
-        return from_grid(stored) if stored.dtype == np.uint16 else stored.astype(np.float32)
+        """Return rows `start` to `stop` as n x c x h x w; raise StudyError for a shard that is missing or damaged."""
+        per_shard, *_ = shape = _sharding(self._array)
+        chunk, stop = Chunk(self._array.chunks[0], _level(self._array.dtype)), min(stop, len(self))
+        parts = [np.empty((0, *shape[1:]), self._array.dtype)]
+        for shard in range(start // per_shard, math.ceil(stop / per_shard)):
+            first = shard * per_shard
+            with ShardReader(shard_path(self._folder, shard), chunk, shape, self._array.dtype) as reader:
+                parts.append(reader.read(max(start - first, 0), min(stop - first, per_shard)))
+        stored = parts[1] if len(parts) == 2 else np.concatenate(parts)
+        return from_grid(stored) if stored.dtype == np.uint16 else stored.astype(np.float32, copy=False)
 
     def batches(self, start: int, stop: int, size: int) -> Iterator[NDArray[np.float32]]:
         """Yield rows `start` to `stop`, so many at a time, read in larger blocks ahead of their use."""
-        chunk = self._array.chunks[0]
-        rows_at_once = max(chunk, READ_BYTES // (4 * math.prod(self.shape)) // chunk * chunk)
-        step = max(size, rows_at_once) // size * size
-        for rows in ahead(self.read(at, min(at + step, stop)) for at in range(start, stop, step)):
+        for rows in ahead(self.read(*block) for block in self._blocks(start, stop, size)):
             yield from (rows[at : at + size] for at in range(0, len(rows), size))
 
-    def _require_shards(self, start: int, stop: int) -> None:
-        # Zarr takes a missing file for a shard of zeros.
-        per_shard = (self._array.shards or self._array.shape)[0]
-        for shard in range(start // per_shard, math.ceil(min(stop, len(self)) / per_shard)):
-            if not shard_path(self._folder, shard).is_file():
-                raise StudyError(f"{shard_path(self._folder, shard)} is missing; the next call makes it again")
+    def _blocks(self, start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
+        """Cut rows into blocks of whole batches, each twice the one before it, as far as READ_BYTES allows."""
+        chunk = self._array.chunks[0]
+        most = max(size, chunk, READ_BYTES // (4 * math.prod(self.shape)) // chunk * chunk) // size * size
+        # Nothing can be worked on while the first block is read, so that one is small.
+        rows = min(most, max(size, chunk // size * size))
+        while start < stop:
+            yield start, min(start + rows, stop)
+            start, rows = start + rows, min(2 * rows, most)
 
     @property
     def attributes(self) -> dict[str, Any]:
