@@ -6,9 +6,10 @@ processor, so two spaces that hold the same values have a gap of exactly zero.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -37,12 +38,16 @@ class Space:
         exclusive: whether every labelled sample has exactly one class (single-label). Otherwise the K classes are K
             questions that are answered one by one.
         stride: image pixels per cell of the grid, along one side; 1 in image and reconstruction space.
+        pixels: whether the values are pixels in [0, 1]: those of images or of reconstructions.
+        views: the same samples again, each array of the shape of `values`: what augmented images are in this space.
     """
 
     values: Floats
     labels: Labels
     exclusive: bool
     stride: int
+    pixels: bool = False
+    views: tuple[Floats, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -55,6 +60,48 @@ class Space:
         return labels.numbers(self.labels)
 
 
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Support:
+    """What one training is given beside its data.
+
+    Attributes:
+        teacher: (1 + V) x n x K logits that a teacher gives the split's n training rows, as they are and in each of V
+            views; None: there is no teacher.
+        initial: tensors of a head that was trained on other images in the same space; None: there is none.
+        stages: m x c x h x w raw latents to what the frozen decoder makes of them, by stage from the latent to the
+            image, m x c' x h' x w' each; None: the space has no decoder.
+        checkpoint: folder for the state of a training that is told to end; None: it is not kept.
+        identity: hash of everything that the result depends on; another one's checkpoint is never gone on from.
+        ended: whether the process was told to end. A training then keeps its state and raises StudyError.
+    """
+
+    teacher: Floats | None = None
+    initial: Mapping[str, NDArray[np.generic]] | None = None
+    stages: Callable[[Floats], Mapping[str, Floats]] | None = None
+    checkpoint: Path | None = None
+    identity: str = ""
+    ended: Callable[[], bool] = _never
+
+
+Axis = Literal["noise", "fraction", "depth"]
+"""What a head can be scored along: the noise on its input (sigma, of inputs of deviation 0.5), the share of labels that
+it was trained on, or the number of the decoder's stage that it looks at (0: the latent)."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A head's scores at one place of an axis; n x K each, rows in the order of the split."""
+
+    axis: Axis
+    at: float
+    validation: Floats
+    test: Floats
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A trained head.
@@ -65,12 +112,21 @@ class Fitted:
         test: the same for the test rows.
         tensors: what is needed to apply the head again.
         curve: one row an epoch or step of the search, whatever the family records.
+        training: (1 + V) x n x K logits of the training rows, as they are and in each view: what a student learns from.
+            None for a family that cannot teach.
+        profile: the head's scores elsewhere along one or more axes.
     """
 
     validation: Floats
     test: Floats
     tensors: Mapping[str, NDArray[np.generic]]
     curve: pd.DataFrame = field(default_factory=pd.DataFrame)
+    training: Floats | None = None
+    profile: tuple[Point, ...] = ()
+
+
+ALONE = Support()
+"""For a training that needs nothing beside its data."""
 
 
 class HeadSpec(Spec):
@@ -81,12 +137,23 @@ class HeadSpec(Spec):
     """Share of the training patients whose labels the head may see. A smaller share is a part of every larger one."""
     label_seed: int = 0
     """Draws which patients those are."""
+    fractions: list[Annotated[float, Field(gt=0, lt=1)]] = []
+    """Further shares at which the head is trained, too, for its learning curve: each a part of every larger one."""
+    protocol: Literal["matched", "paper"] = "matched"
+    """What the head's rows are called: `matched` gives every space the same chances, `paper` does as was published."""
+    search: dict[str, list[Any]] = {}
+    """Settings to choose among, key to values: every combination is trained with the first seed, in each space and fold
+    by itself, and the one with the best validation score is kept. The curves report all."""
+    datasets: list[str] = []
+    """The only data sets that it is trained on; none: all that are labelled."""
+    autoencoders: list[str] = []
+    """The only autoencoders whose spaces it is trained in, beside the pixels; none: all."""
 
     def check_task(self, exclusive: bool) -> None:
         """Raise StudyError where the head cannot be trained on exclusive classes, or on classes that are not."""
 
     @abstractmethod
-    def fit(self, space: Space, split: Split, seed: int) -> Fitted:
+    def fit(self, space: Space, split: Split, seed: int, support: Support = ALONE) -> Fitted:
         """Train on the split's training rows, select on its validation rows, score both others."""
 
 

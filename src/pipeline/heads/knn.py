@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.folds import Rows, Split
-from pipeline.heads import ABSENT, Fitted, Floats, HeadSpec, Space, constant_odds, selection_score
+from pipeline.heads import ABSENT, ALONE, Fitted, Floats, HeadSpec, Space, Support, constant_odds, selection_score
 from pipeline.labels import MISSING
 from pipeline.pooling import features
 
@@ -30,7 +30,7 @@ class Spec(HeadSpec):
     neighbours: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [3, 9, 27]
     """Numbers of neighbours to choose from, one for all classes, on the validation rows."""
 
-    def fit(self, space: Space, split: Split, seed: int) -> Fitted:
+    def fit(self, space: Space, split: Split, seed: int, support: Support = ALONE) -> Fitted:
         """Search once for the largest number of neighbours and count votes for each."""
         pooled = features(space, self.grid, split.train)
         questions = list(_questions(pooled.values, space, split, max(self.neighbours)))

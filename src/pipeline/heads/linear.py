@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.folds import Split
-from pipeline.heads import ABSENT, Fitted, Floats, HeadSpec, Space, constant_odds, selection_score
+from pipeline.heads import ABSENT, ALONE, Fitted, Floats, HeadSpec, Space, Support, constant_odds, selection_score
 from pipeline.labels import MISSING, Labels
 from pipeline.pooling import features
 
@@ -26,7 +26,7 @@ class Spec(HeadSpec):
     strengths: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.001, 0.01, 0.1, 1.0]
     """Inverse strengths of the L2 penalty (scikit-learn's C) to choose from, one for all classes."""
 
-    def fit(self, space: Space, split: Split, seed: int) -> Fitted:
+    def fit(self, space: Space, split: Split, seed: int, support: Support = ALONE) -> Fitted:
         """Fit once for each strength and keep the best on the validation rows."""
         pooled = features(space, self.grid, split.train)
         x, train = pooled.values, split.train

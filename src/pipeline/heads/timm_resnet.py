@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.folds import Split
-from pipeline.heads import Fitted, HeadSpec, Space
+from pipeline.heads import ALONE, Fitted, HeadSpec, Space, Support
 from pipeline.losses import Loss, suited
 
 
@@ -55,7 +55,7 @@ class Spec(HeadSpec):
         """Refuse a loss that is for the other kind of labels."""
         suited(self.loss, exclusive)
 
-    def fit(self, space: Space, split: Split, seed: int) -> Fitted:
+    def fit(self, space: Space, split: Split, seed: int, support: Support = ALONE) -> Fitted:
         """Train, keep the epoch that is best on the validation rows, score both others."""
         from pipeline.networks.residual import fit
 
