@@ -10,6 +10,7 @@ from pipeline.folds import Split
 from pipeline.heads import ABSENT, Floats, Space, constant_odds, selection_score
 from pipeline.labels import MISSING, Labels
 
+
 @dataclass(frozen=True)
 class Decisions:
     """Decisions that are linear in the features.
