@@ -15,7 +15,9 @@ from pipeline.sources import SOURCE, files, imports
 ROOT = Path(__file__).parent.parent
 PLAIN = (
     "normalize",
+    "augment",
     "measure",
+    "describe",
     "standardize",
     "embed",
     "evaluate",

@@ -16,6 +16,7 @@ from pipeline.fidelity import Fidelity
 from pipeline.heads import HeadSpec
 from pipeline.members import Member
 from pipeline.spec import Spec
+from pipeline.views import Augmentation
 
 T = TypeVar("T")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
@@ -52,6 +53,8 @@ class Entries(Spec):
     """How many bootstrap replicates the intervals rest on."""
     fidelity: Fidelity = Fidelity()
     """Measures of reconstructions that need weights."""
+    augmentation: Augmentation = Augmentation()
+    """Views of labelled images, for heads to be trained on."""
     benchmarks: dict[str, dict[str, Any]] = {}
     datasets: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     pretraining: dict[str, dict[str, Any]] = {}
