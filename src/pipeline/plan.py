@@ -222,9 +222,10 @@ class Plan:
         """Return a pattern of the names of all that is encoded: data sets and views."""
         return "|".join([*map(re.escape, self.study.datasets), self.all_views()])
 
-    def viewed(self, space: str, dataset: str, autoencoder: str) -> "Viewed":
-        """Return the views of a space."""
-        folders = [self.space(space, view, autoencoder) for view in self.views(dataset)]
+    def viewed(self, space: str, dataset: str, autoencoder: str, head: str) -> "Viewed":
+        """Return the views of a space, for a head that is trained on them."""
+        seen = self.views(dataset) if self.study.heads[head].sees_views else []
+        folders = [self.space(space, view, autoencoder) for view in seen]
         return Viewed(
             stores=[f"{folder}.zarr" for folder in folders],
             layouts=[f"{folder}.zarr/zarr.json" for folder in folders],
@@ -257,7 +258,7 @@ class Plan:
 
     def covariates(self) -> list[str]:
         """Return the covariates of every entry on every data set."""
-        pairs = [(dataset, name) for dataset in self.study.datasets for name in self.autoencoders(dataset)]
+        pairs = [(dataset, name) for dataset in self.study.compared for name in self.autoencoders(dataset)]
         return [f"results/covariates/{dataset}/{name}.csv" for dataset, name in pairs]
 
     def gaps(self, dataset: str, autoencoder: str) -> dict[str, str]:

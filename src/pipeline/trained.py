@@ -83,6 +83,8 @@ class TrainedSpec(HeadSpec):
     deviation: ClassVar[float] = 1.0
     """Standard deviation that the inputs' channels are normalised to where no noise is added."""
 
+    sees_views: ClassVar[bool] = True
+
     epochs: Annotated[int, Field(ge=1)] = 60
     batch: Annotated[int, Field(ge=2)] = 32
     optimiser: Literal["adamw", "adam"] = "adamw"
