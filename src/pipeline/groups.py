@@ -9,13 +9,19 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from pipeline.metrics import Metric, binary_auroc, mean_of_drawn, recalls
-from pipeline.quantities import wide
+from pipeline.quantities import DIFFERENCES, SPACES, wide
 from pipeline.spec import Spec
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.integer[Any]]
 Group = Literal["head", "medium", "tail"]
 NAMES: tuple[Group, ...] = get_args(Group)
+
+
+COLUMNS = [
+    *("group", "metric", "classes", "folds"),
+    *(f"{quantity}{bound}" for quantity in (*SPACES, *DIFFERENCES) for bound in ("", "_low", "_high")),
+]
 
 
 class Groups(Spec):
@@ -76,8 +82,10 @@ def table(replicated: pd.DataFrame, members: Mapping[Group, Sequence[int]], excl
     """
     tested = np.array([np.isfinite(values[0]) for values in replicated["values"]])
     held = replicated[tested]
-    found = wide(held).rename(columns={"metric": "group"}) if len(held) else pd.DataFrame({"group": []})
+    if not len(held):
+        return pd.DataFrame(columns=COLUMNS)
+    found = wide(held).rename(columns={"metric": "group"}).assign(metric="recall" if exclusive else "auroc")
     counts = held.groupby("metric")["fold"].nunique()
-    found.insert(1, "metric", "recall" if exclusive else "auroc")
-    found.insert(2, "classes", [len(members[name]) for name in found["group"]])
-    return found.assign(folds=[int(counts[name]) for name in found["group"]])
+    found["classes"] = [len(members[name]) for name in found["group"]]
+    found["folds"] = [int(counts[name]) for name in found["group"]]
+    return found[COLUMNS]

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline import bootstrap
+from pipeline.errors import StudyError
 
 SPACES = ("image", "reconstruction", "latent")
 DIFFERENCES = {
@@ -17,6 +18,27 @@ DIFFERENCES = {
 """What is subtracted from what."""
 Floats = NDArray[np.float64]
 Values = dict[str, object]
+
+
+def grids(resampled: pd.DataFrame) -> dict[tuple[str, str], Floats]:
+    """Return F x S x (1 + B) values by metric and space.
+
+    Args:
+        resampled: `metric`, `space`, `fold`, `seed`, `r0` to `rB`, as stage `evaluate` writes it.
+
+    Raises:
+        StudyError: a fold lacks a seed, or has it twice.
+    """
+    return {(str(m), str(s)): _grid(part) for (m, s), part in resampled.groupby(["metric", "space"], sort=False)}
+
+
+def _grid(part: pd.DataFrame) -> Floats:
+    part = part.sort_values(["fold", "seed"])
+    folds, seeds = part["fold"].nunique(), part["seed"].nunique()
+    if len(part) != folds * seeds or part.duplicated(["fold", "seed"]).any():
+        raise StudyError("the replicates do not have every seed in every fold once")
+    columns = [f"r{number}" for number in range(sum(name[1:].isdigit() for name in part.columns))]
+    return part[columns].to_numpy(np.float64).reshape(folds, seeds, -1)
 
 
 def averages(replicated: pd.DataFrame) -> dict[str, dict[str, Floats]]:
