@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from bench.statistics import area_is_covered
+from bench.statistics import area_is_covered, recall_is_covered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
@@ -153,6 +153,16 @@ def test_the_interval_of_a_difference_of_areas_covers_the_truth_where_patients_a
     share = np.mean([area_is_covered(random, 60, replicates=200) for _ in range(300)])
     # `make bench` asks 2000 studies for 0.93 to 0.97; 300 leave a standard error of 0.013.
     assert 0.91 <= share <= 0.985
+
+
+@pytest.mark.parametrize(("sizes", "folds", "least"), [((40, 12, 6), 4, 0.895), ((60, 20, 8, 1), 1, 0.85)])
+def test_rare_classes_do_not_make_the_interval_of_a_difference_too_sure(
+    sizes: tuple[int, ...], folds: int, least: float
+) -> None:
+    random = np.random.default_rng(9)
+    share = np.mean([recall_is_covered(random, sizes, folds, replicates=200) for _ in range(150)])
+    # 150 studies leave a standard error of 0.02. With a class of one patient, plain draws within classes cover 0.51.
+    assert least <= share <= 0.995
 
 
 def test_draws_do_not_depend_on_the_blocks_in_which_they_are_made() -> None:
