@@ -5,11 +5,12 @@ Paths are written out in full, as the rules write them; a wildcard is a whole fo
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import families, sources
+from pipeline import families, sources, views
 from pipeline.autoencoders.finetuned import Spec as Finetuned
 from pipeline.controls import CONTROLS
 from pipeline.errors import StudyError
@@ -56,7 +57,8 @@ class Plan:
         return entries[name]
 
     def member(self, dataset: str, name: str) -> Member:
-        """Return the autoencoder of this name; raise StudyError where the data set has none."""
+        """Return the autoencoder of this name, on a data set or a view of it; raise StudyError where it has none."""
+        dataset = self.plain(dataset)
         found = (member for entry in self.study.autoencoders for member in self.study.members(dataset, entry))
         member = next((member for member in found if member.name == name), None)
         if member is None:
@@ -188,11 +190,47 @@ class Plan:
 
     def shards(self, dataset: str, folder: str) -> list[str]:
         """Return the shard files of the store of a data set's samples."""
-        return [f"{folder}.zarr/c/{shard}/0/0/0" for shard in range(self.study.datasets[dataset].shards)]
+        return [f"{folder}.zarr/c/{shard}/0/0/0" for shard in range(self.cut(dataset))]
 
     def beside(self, dataset: str, folder: str, ending: str = "json") -> list[str]:
         """Return what lies beside each shard of a store; by default its manifests."""
-        return [f"{folder}/{shard}.{ending}" for shard in range(self.study.datasets[dataset].shards)]
+        return [f"{folder}/{shard}.{ending}" for shard in range(self.cut(dataset))]
+
+    def cut(self, dataset: str) -> int:
+        """Return into how many shards the stores of a data set, or of a view of it, are cut."""
+        return self.study.datasets[self.plain(dataset)].shards
+
+    def plain(self, dataset: str) -> str:
+        """Return the data set of a view; any other is its own."""
+        return views.dataset_of(dataset)
+
+    def view_number(self, view: str) -> int:
+        """Return which view of its data set this is."""
+        return views.number_of(view)
+
+    def views(self, dataset: str) -> list[str]:
+        """Return the names of a data set's views: none where it has no labels."""
+        count = self.study.entries.augmentation.views if dataset in self.study.labelled() else 0
+        return [views.name(dataset, number) for number in range(count)]
+
+    def all_views(self) -> str:
+        """Return a pattern of the names of all views."""
+        names = [view for dataset in self.study.datasets for view in self.views(dataset)]
+        return "|".join(map(re.escape, names)) or "(?!)"
+
+    def encoded(self) -> str:
+        """Return a pattern of the names of all that is encoded: data sets and views."""
+        return "|".join([*map(re.escape, self.study.datasets), self.all_views()])
+
+    def viewed(self, space: str, dataset: str, autoencoder: str) -> "Viewed":
+        """Return the views of a space."""
+        folders = [self.space(space, view, autoencoder) for view in self.views(dataset)]
+        return Viewed(
+            stores=[f"{folder}.zarr" for folder in folders],
+            layouts=[f"{folder}.zarr/zarr.json" for folder in folders],
+            shards=[path for folder in folders for path in self.shards(dataset, folder)],
+            manifests=[path for folder in folders for path in self.beside(dataset, folder)],
+        )
 
     def stores(self, dataset: str) -> list[str]:
         """Return the metadata of a data set's stores and of all their shards: what a reader waits for."""
@@ -205,6 +243,22 @@ class Plan:
         spaces = FOLDERS if self._decodes(dataset, autoencoder) else ("latent",)
         members = self.study.members(dataset, autoencoder)
         return [self.space(space, dataset, member.name) for member in members for space in spaces]
+
+    def described(self, dataset: str, autoencoder: str) -> list[str]:
+        """Return the folders of what stage `describe` reads for an entry: its spaces, those of the images first."""
+        return [f"results/images/{dataset}", *self._spaces(dataset, autoencoder)]
+
+    def description(self, dataset: str, autoencoder: str) -> str:
+        """Return the spaces that an entry is described by as JSON: for each member its folders by space."""
+        spaces = list(FOLDERS) if self._decodes(dataset, autoencoder) else ["latent"]
+        members = self.study.members(dataset, autoencoder)
+        folders = [{space: self.space(space, dataset, member.name) for space in spaces} for member in members]
+        return json.dumps({"image": f"results/images/{dataset}", "members": folders, "shards": self.cut(dataset)})
+
+    def covariates(self) -> list[str]:
+        """Return the covariates of every entry on every data set."""
+        pairs = [(dataset, name) for dataset in self.study.datasets for name in self.autoencoders(dataset)]
+        return [f"results/covariates/{dataset}/{name}.csv" for dataset, name in pairs]
 
     def gaps(self, dataset: str, autoencoder: str) -> dict[str, str]:
         """Return the score file of each head."""
@@ -300,6 +354,23 @@ class Plan:
         """Return which head stands for which initialisation as JSON; none where nothing is compared."""
         named = self.study.entries.initialisation
         return json.dumps(named.named() if named else {})
+
+
+@dataclass(frozen=True)
+class Viewed:
+    """The files of the views of one space, view by view; none where there are no views.
+
+    Attributes:
+        stores: one folder for each view.
+        layouts: their metadata.
+        shards: their shard files, which readers take as `ancient()`.
+        manifests: their manifests.
+    """
+
+    stores: list[str]
+    layouts: list[str]
+    shards: list[str]
+    manifests: list[str]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pipeline.groups import Groups
 from pipeline.heads import HeadSpec
 from pipeline.members import Member
 from pipeline.spec import Spec
+from pipeline.views import Augmentation
 
 T = TypeVar("T")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
@@ -55,6 +56,8 @@ class Entries(Spec):
     """Measures of reconstructions that need weights."""
     groups: Groups = Groups()
     """Which classes are head, medium and tail classes."""
+    augmentation: Augmentation = Augmentation()
+    """Views of labelled images, for heads to be trained on."""
     benchmarks: dict[str, dict[str, Any]] = {}
     datasets: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     pretraining: dict[str, dict[str, Any]] = {}

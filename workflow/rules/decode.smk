@@ -9,6 +9,8 @@ rule lay_out_reconstructions:
         "results/reconstructions/{dataset}/{autoencoder}.zarr/zarr.json",
     log:
         "logs/decode/{dataset}/{autoencoder}/layout.log",
+    wildcard_constraints:
+        dataset=plan.encoded(),
     localrule: True
     conda:
         "../envs/pipeline.yaml"
@@ -32,6 +34,8 @@ rule decode:
         "logs/decode/{dataset}/{autoencoder}/{shard}.log",
     benchmark:
         "logs/decode/{dataset}/{autoencoder}/{shard}.benchmark.tsv"
+    wildcard_constraints:
+        dataset=plan.encoded(),
     conda:
         "../envs/pipeline.yaml"
     params:

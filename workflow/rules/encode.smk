@@ -11,12 +11,14 @@ rule lay_out_latents:
         layout="results/latents/{dataset}/{autoencoder}.zarr/zarr.json",
     log:
         "logs/encode/{dataset}/{autoencoder}/layout.log",
+    wildcard_constraints:
+        dataset=plan.encoded(),
     localrule: True
     conda:
         "../envs/pipeline.yaml"
     params:
         spec=lambda wildcards: plan.loaded(wildcards.dataset, wildcards.autoencoder),
-        shards=lambda wildcards: study.datasets[wildcards.dataset].shards,
+        shards=lambda wildcards: plan.cut(wildcards.dataset),
         images=store("images"),
         store=store("layout"),
     shell:
@@ -41,6 +43,8 @@ rule encode:
         "logs/encode/{dataset}/{autoencoder}/{shard}.log",
     benchmark:
         "logs/encode/{dataset}/{autoencoder}/{shard}.benchmark.tsv"
+    wildcard_constraints:
+        dataset=plan.encoded(),
     conda:
         "../envs/pipeline.yaml"
     params:
