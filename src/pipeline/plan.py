@@ -331,6 +331,31 @@ class Plan:
         files = {"latents": f"{latents}.zarr", "statistics": f"{latents}.statistics.csv"}
         return {"fold": member.fold, **files, **beside, **self.measured(dataset, member)}
 
+    def profiles(self, space: str, dataset: str, autoencoder: str, head: str) -> list[str]:
+        """Return what a head scores along axes in one space of an entry; none where the space does not exist."""
+        return self.predictions(space, dataset, autoencoder, head, "profile.parquet")
+
+    def cells(self) -> str:
+        """Return for each data set which entries each head is evaluated in, controls among them, as JSON."""
+        entries = {
+            dataset: {
+                head: [name for name in self.autoencoders(dataset) if head in self.heads(dataset, name)]
+                for head in self.study.trained(dataset)
+            }
+            for dataset in self.study.compared
+        }
+        return json.dumps(entries)
+
+    def evaluated(self, table: str) -> list[str]:
+        """Return one of the tables of stage `evaluate`, by its name, of every data set, entry and head."""
+        gaps = [self.gaps(dataset, name) for dataset in self.study.compared for name in self.autoencoders(dataset)]
+        return [str(Path(path).with_name(f"{table}.csv")) for of_entry in gaps for path in of_entry.values()]
+
+    def roles(self) -> str:
+        """Return which head stands for which initialisation as JSON; none where nothing is compared."""
+        named = self.study.entries.initialisation
+        return json.dumps(named.named() if named else {})
+
 
 @dataclass(frozen=True)
 class Viewed:

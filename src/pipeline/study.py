@@ -13,6 +13,7 @@ from pipeline.benchmarks import BenchmarkSpec
 from pipeline.datasets import DatasetSpec
 from pipeline.errors import StudyError
 from pipeline.fidelity import Fidelity
+from pipeline.groups import Groups
 from pipeline.heads import HeadSpec
 from pipeline.members import Member
 from pipeline.spec import Spec
@@ -53,6 +54,8 @@ class Entries(Spec):
     """How many bootstrap replicates the intervals rest on."""
     fidelity: Fidelity = Fidelity()
     """Measures of reconstructions that need weights."""
+    groups: Groups = Groups()
+    """Which classes are head, medium and tail classes."""
     augmentation: Augmentation = Augmentation()
     """Views of labelled images, for heads to be trained on."""
     benchmarks: dict[str, dict[str, Any]] = {}
