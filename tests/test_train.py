@@ -177,7 +177,7 @@ def test_the_program_writes_predictions_weights_and_curves(store: Path, tmp_path
     assert "Traceback" not in refused.stderr
 
 
-@pytest.mark.parametrize("entry", [{"family": "linear"}, {"family": "timm-resnet", **TINY}])
+@pytest.mark.parametrize("entry", [{"family": "linear"}, {"family": "timm", **TINY}])
 def test_a_head_on_the_same_values_is_copied_and_is_what_training_gives(
     store: Path, tmp_path: Path, entry: dict[str, Any]
 ) -> None:
@@ -195,7 +195,7 @@ def test_a_head_on_the_same_values_is_copied_and_is_what_training_gives(
         assert len(contents) == 1, name
 
 
-@pytest.mark.parametrize("family", ["knn", "linear", "timm-resnet"])
+@pytest.mark.parametrize("family", ["knn", "linear", "timm"])
 def test_the_program_trains_on_several_labels_and_passes_over_what_is_missing(
     family: str, store: Path, tmp_path: Path
 ) -> None:
@@ -203,7 +203,7 @@ def test_the_program_trains_on_several_labels_and_passes_over_what_is_missing(
     index["label:b"] = np.arange(24) // 4 % 2
     index.loc[[0, 6], "label:a"], index.loc[[1, 2], "label:b"] = -1, -1
     index.loc[5, "usable"], index.loc[8, ["label:a", "label:b"]] = False, -1
-    options = TINY if family == "timm-resnet" else {}
+    options = TINY if family == "timm" else {}
     done = call(store, tmp_path, {"family": family, **options, "label_fraction": 0.75}, index, "multi-label")
     assert done.returncode == 0, done.stderr
     table = pd.read_parquet(tmp_path / "p.parquet")
@@ -233,9 +233,9 @@ def test_the_written_network_can_be_applied_again(
     import torch
 
     from pipeline.networks.losses import scores
-    from pipeline.networks.residual import build
+    from pipeline.networks.trainer import build
 
-    entry = {"family": "timm-resnet", **TINY, "loss": loss}
+    entry = {"family": "timm", **TINY, "loss": loss}
     done = call(store, tmp_path, entry, task=task)
     assert done.returncode == 0, done.stderr
     tensors = load_file(tmp_path / "h.safetensors")
