@@ -180,7 +180,7 @@ def parts(train: int, validation: int, test: int) -> Split:
     return Split(0, *np.split(np.arange(edges[2]), edges[:2]))
 
 
-CNN = head("timm-resnet", model="resnet10t", epochs=6, learning_rate=0.01, arguments=NARROW)
+CNN = head("timm", model="resnet10t", epochs=6, learning_rate=0.01, arguments=NARROW)
 """A small network of local filters."""
 
 
