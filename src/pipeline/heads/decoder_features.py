@@ -58,8 +58,8 @@ class Spec(HeadSpec):
             chosen = {"strength": np.array([self.strengths[probe.chosen]])}
             tensors |= {f"depth{depth}.{key}": value for key, value in (_tensors(probe, reduced) | chosen).items()}
             tried = pd.DataFrame({"strength": self.strengths, "validation": probe.tried})
-            about = {"depth": depth, "stage": name, "features": counts[name], "components": reduced.values.shape[1]}
-            curves.append(tried.assign(**about))
+            sizes = {"features": counts[name], "components": reduced.values.shape[1], "variance": reduced.variance}
+            curves.append(tried.assign(depth=depth, stage=name, **sizes))
         probes = [probe for probe, _ in depths]
         profile = () if alone else tuple(Point("depth", at, p.validation, p.test) for at, p in enumerate(probes))
         curve = pd.concat(curves, ignore_index=True)
