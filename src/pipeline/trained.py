@@ -149,6 +149,13 @@ class TrainedSpec(HeadSpec):
         return fit(self, space, split, seed, support)
 
 
+def require_part(entry: HeadSpec, name: str) -> None:
+    """Raise ValueError where an entry that is a part of another one sets what holds for the whole."""
+    whole = sorted((entry.model_fields_set & HeadSpec.model_fields.keys()) - {"family"})
+    if whole:
+        raise ValueError(f"'{whole[0]}' is said of the whole entry, and not of its '{name}'")
+
+
 class BackboneSpec(TrainedSpec):
     """A model of timm whose stem is fitted to the space; see `pipeline.networks.stems`."""
 
