@@ -1,5 +1,6 @@
 """Costs against closed forms: counts to the number, memory within what an allocator adds, ratios round by round."""
 
+import copy
 import json
 import math
 import subprocess
@@ -22,7 +23,10 @@ from pipeline.heads import ALONE, Fitted, HeadSpec, Space, Support
 from pipeline.heads.knn import Spec as Neighbours
 from pipeline.heads.linear import Spec as Linear
 from pipeline.networks.cost import Setting, Steps, kept_bytes, multiply_accumulates, parameters, peaks, throughput
+from pipeline.plan import Plan
 from pipeline.store import Layout, lay_out
+from pipeline.study import Study
+from tests.studies import STUDY, configure, plan, tiny
 
 CPU = torch.device("cpu")
 CONVOLUTION = nn.Conv2d(3, 8, 3, padding=1)
@@ -123,7 +127,7 @@ def test_networks_take_turns_and_each_rate_is_its_own_samples_by_its_own_time(mo
 
     monkeypatch.setattr(Steps, "seconds", seconds)
     fast, slow = (Steps(Twice(), Setting((10, 1, 1), 2, 8, "float32"), CPU) for _ in range(2))
-    found = throughput([fast, slow], 3)
+    found = throughput([fast, slow], 3, 0.3)
     assert found[0] == {"inference": pytest.approx([80] * 3), "training": pytest.approx([80] * 3)}
     assert found[1]["training"] == pytest.approx([20] * 3)
     assert [place for place, _ in turns[-8:]] == [id(fast)] * 2 + [id(slow)] * 2 + [id(fast)] * 2 + [id(slow)] * 2
@@ -189,7 +193,7 @@ QUICK = Cost(batch=8, rounds=2)
 def same_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes of their own are tested elsewhere."""
     monkeypatch.setattr(costing, "alone", lambda *_: {"inference": 10.0, "training": 20.0})
-    monkeypatch.setattr("pipeline.networks.cost.TURN", 0.001)
+    monkeypatch.setattr(costing, "TURN", 0.001)
 
 
 @pytest.mark.usefixtures("same_memory")
@@ -283,3 +287,17 @@ def test_the_program_writes_the_table(tmp_path: Path) -> None:
     assert list(table["shape"][:2]) == ["1x16x16", "4x4x4"]
     assert (table["batch"] == 4).all()
     np.testing.assert_allclose(table["inference_per_second_ratio"][[0, 3]], 1)
+
+
+def test_costs_need_stores_that_are_laid_out_and_no_values(tmp_path: Path) -> None:
+    folder = tiny(tmp_path)
+    study = copy.deepcopy(STUDY) | {"cost": {"batch": 4, "rounds": 1}}
+    study["heads"]["nowhere"] = {"family": "linear", "datasets": ["other"]}
+    study["heads"]["few"] = {"family": "linear", "grid": 2, "autoencoders": ["identity"]}
+    configure(folder, study)
+    jobs = plan(folder, "results/cost.csv")
+    assert (jobs["cost"], jobs["lay_out_latents"]) == (3, 1)
+    assert not {"normalize", "encode", "decode"} & set(jobs)
+    entries = Plan(Study(study)).costed("knn")
+    assert [(entry["autoencoder"], entry["space"]) for entry in entries] == [("identity", "image"), ("lossy", "latent")]
+    assert [entry["autoencoder"] for entry in Plan(Study(study)).costed("few")] == ["identity"]

@@ -29,6 +29,8 @@ Values = dict[str, Any]
 
 TRAINED_ON = 1000
 """Training rows among which neighbours are looked for."""
+TURN = 0.3
+"""Seconds that a head is timed for in one space before it is the next one's turn."""
 
 
 @runtime_checkable
@@ -90,7 +92,7 @@ def _of_network(spec: HeadSpec, places: list[Place], settings: Cost) -> list[Val
         }
         known.append(arithmetic)
         networks.append(cost.Steps(network, setting, device()))
-    speeds = cost.throughput(networks, settings.rounds)
+    speeds = cost.throughput(networks, settings.rounds, TURN)
     where = {"device": str(device().type), "threads": torch.get_num_threads(), "precision": settings.precision}
     return [
         where
@@ -135,17 +137,23 @@ def alone(function: Callable[..., dict[str, float]], *arguments: object) -> dict
 
 def _of_probe(spec: Linear | Neighbours, places: list[Place], settings: Cost) -> list[Values]:
     predictors = [_predictor(spec, place, settings.batch) for place in places]
+    counts = [max(1, round(TURN / _seconds(predict, 1))) for predict, _ in predictors]
     rounds: list[list[float]] = [[] for _ in places]
     for _ in range(settings.rounds):
-        for (predict, _), found in zip(predictors, rounds, strict=True):
-            begin = time.perf_counter()
-            predict()
-            found.append(settings.batch / (time.perf_counter() - begin))
+        for (predict, _), count, found in zip(predictors, counts, rounds, strict=True):
+            found.append(settings.batch * count / _seconds(predict, count))
     where = {"device": "cpu", "threads": os.environ.get("OMP_NUM_THREADS", ""), "precision": "float64"}
     return [
         where | {"batch": settings.batch, "feature_bytes": size, "rounds": {"inference": found}}
         for (_, size), found in zip(predictors, rounds, strict=True)
     ]
+
+
+def _seconds(predict: Callable[[], object], count: int) -> float:
+    begin = time.perf_counter()
+    for _ in range(count):
+        predict()
+    return max(time.perf_counter() - begin, 1e-9)
 
 
 def _predictor(spec: Linear | Neighbours, place: Place, batch: int) -> tuple[Callable[[], object], int]:
@@ -165,6 +173,7 @@ def _predictor(spec: Linear | Neighbours, place: Place, batch: int) -> tuple[Cal
         answer = (
             NearestNeighbors(n_neighbors=max(spec.neighbours)).fit(random.normal(size=(TRAINED_ON, length))).kneighbors
         )
+    # The first call takes longer: libraries start their threads.
     answer(features(space, spec.grid, rows).values)
     return lambda: answer(features(space, spec.grid, rows).values), length * 8
 

@@ -20,8 +20,6 @@ from pipeline.networks.inference import device as accelerator
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 STEPS = 3
 """Steps of training after which memory is at its peak: an optimiser has its moments from the first on."""
-TURN = 0.3
-"""Seconds that one network is timed for before it is the next one's turn."""
 
 Step = Callable[[], None]
 
@@ -136,13 +134,14 @@ class Steps:
             torch.cuda.synchronize(self.device)
 
 
-def throughput(networks: list[Steps], rounds: int) -> list[dict[str, list[float]]]:
+def throughput(networks: list[Steps], rounds: int, turn: float) -> list[dict[str, list[float]]]:
     """Return samples per second in `inference` and `training` for each network, one number a round.
 
-    In every round each network has its turn, so that what else the machine does falls on all of them.
+    In every round each network has its turn of about so many seconds for each of the two, so that what else the machine
+    does falls on all of them.
     """
     found: list[dict[str, list[float]]] = [{"inference": [], "training": []} for _ in networks]
-    counts = [{name: _count(steps, step) for name, step in _kinds(steps)} for steps in networks]
+    counts = [{name: _count(steps, step, turn) for name, step in _kinds(steps)} for steps in networks]
     for _ in range(rounds):
         for steps, count, of_network in zip(networks, counts, found, strict=True):
             for name, step in _kinds(steps):
@@ -155,10 +154,10 @@ def _kinds(steps: Steps) -> list[tuple[str, Step]]:
     return [("inference", steps.infer), ("training", steps.train)]
 
 
-def _count(steps: Steps, step: Step) -> int:
+def _count(steps: Steps, step: Step, turn: float) -> int:
     # The first step allocates, and chooses algorithms.
     steps.seconds(step, 1)
-    return max(1, round(TURN / max(steps.seconds(step, 1), 1e-6)))
+    return max(1, round(turn / max(steps.seconds(step, 1), 1e-6)))
 
 
 def peaks(build: Callable[[], nn.Module], setting: Setting) -> dict[str, float]:
