@@ -18,9 +18,9 @@ from tests.studies import STUDY
 
 B = 120
 PLAN = {
-    "a": {"heads": ["knn", "cnn"], "autoencoders": ["kl", "vq", "embedding"]},
-    "b": {"heads": ["knn"], "autoencoders": ["kl", "vq"]},
-    "unlabelled": {"heads": [], "autoencoders": ["kl"]},
+    "a": {"knn": ["kl", "vq", "embedding"], "cnn": ["kl", "vq", "embedding"]},
+    "b": {"knn": ["kl", "vq"], "cnn": []},
+    "unlabelled": {},
 }
 
 
@@ -43,8 +43,8 @@ def scores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files as stage evaluate writes them, shuffled."""
     folder = tmp_path_factory.mktemp("scores")
     for number, (dataset, entry) in enumerate(PLAN.items()):
-        for place, name in enumerate(entry["autoencoders"]):
-            for head in entry["heads"]:
+        for head, names in entry.items():
+            for place, name in enumerate(names):
                 gap = 0.05 if head == "knn" and name == "kl" else 0.0
                 made = resampled(
                     10 * number + place, gap, decodes=name != "embedding", folds=3 if dataset == "a" else 1
@@ -150,12 +150,12 @@ def test_replicates_that_do_not_fit_together_are_refused(tmp_path: Path) -> None
         path.parent.mkdir(parents=True)
         evaluate.flatten(resampled(0, 0.0, folds=folds)).to_parquet(path)
     with pytest.raises(StudyError, match="differ in folds, seeds or replicates"):
-        conclude(files({"a": {"heads": ["knn"], "autoencoders": ["kl", "vq"]}}, tmp_path))
+        conclude(files({"a": {"knn": ["kl", "vq"]}}, tmp_path))
 
 
 def test_controls_are_no_candidates_and_a_study_of_them_claims_nothing() -> None:
     plan = Plan(Study({**STUDY, "autoencoders": {**STUDY["autoencoders"], "jpeg": {"family": "jpeg", "quality": 50}}}))
-    assert json.loads(plan.claims()) == {"blobs": {"heads": ["knn"], "autoencoders": ["jpeg"]}}
+    assert json.loads(plan.claims()) == {"blobs": {"knn": ["jpeg"]}}
     assert plan.concluded() == ["results/scores/blobs/jpeg/knn/resampled.parquet"]
     controls = Plan(Study(STUDY))
     assert controls.concluded() == []

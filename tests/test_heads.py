@@ -19,7 +19,7 @@ from pipeline.heads import ABSENT, Fitted, HeadSpec, Space, balanced_accuracy, c
 from pipeline.pooling import features
 
 SMALL = {"model": "resnet10t", "arguments": {"stem_width": 8, "channels": [8, 8, 8, 8]}, "epochs": 2, "batch": 16}
-OPTIONS: dict[str, dict[str, Any]] = {"timm-resnet": {**SMALL, "learning_rate": 0.01}, "knn": {}, "linear": {}}
+OPTIONS: dict[str, dict[str, Any]] = {"timm": {**SMALL, "learning_rate": 0.01}, "knn": {}, "linear": {}}
 HEADS = families.names("heads")
 PARTS = Split(0, np.arange(60), np.arange(60, 90), np.arange(90, 150))
 
@@ -90,7 +90,7 @@ def test_scores_are_finite_log_probabilities_of_the_splits_rows(family: str, cla
 @pytest.mark.parametrize("family", HEADS)
 def test_a_head_learns_what_can_be_told_apart(family: str) -> None:
     space = toy(3.0)
-    longer = {"epochs": 6} if family == "timm-resnet" else {}
+    longer = {"epochs": 6} if family == "timm" else {}
     fitted = head(family, **longer).fit(space, PARTS, 0)
     assert balanced_accuracy(fitted.test, space.numbers[PARTS.test]) > 0.9
 
@@ -98,7 +98,7 @@ def test_a_head_learns_what_can_be_told_apart(family: str) -> None:
 @pytest.mark.parametrize("family", HEADS)
 def test_a_head_answers_each_of_several_labels_by_itself(family: str) -> None:
     space, truth = several(3.0), several(3.0, missing=0.0).labels[PARTS.test]
-    longer = {"epochs": 8} if family == "timm-resnet" else {}
+    longer = {"epochs": 8} if family == "timm" else {}
     fitted = head(family, **longer).fit(space, PARTS, 0)
     assert fitted.test.dtype == np.float32
     assert not fitted.curve.empty
@@ -145,7 +145,7 @@ def test_a_class_whose_training_rows_are_all_on_one_side_has_a_finite_score(fami
     space.labels[PARTS.train, 1] = 0
     fitted = head(family).fit(space, PARTS, 0)
     assert np.isfinite(fitted.test).all()
-    if family != "timm-resnet":
+    if family != "timm":
         np.testing.assert_allclose(fitted.test[:, 1], np.log(1 / 61), rtol=1e-6)
         np.testing.assert_array_equal(fitted.tensors["trained"], [True, False])
 
@@ -157,7 +157,7 @@ def test_a_class_that_no_training_row_knows_has_a_finite_score(family: str) -> N
     fitted = head(family).fit(space, PARTS, 0)
     assert np.isfinite(fitted.test).all()
     assert all(np.isfinite(value).all() for value in fitted.tensors.values())
-    if family != "timm-resnet":
+    if family != "timm":
         np.testing.assert_array_equal(fitted.test[:, 1], 0)
 
 
@@ -173,7 +173,7 @@ def test_an_exclusive_class_without_training_rows_is_never_predicted_and_changes
 
 def test_statistics_are_those_of_the_training_rows() -> None:
     space = toy(2.0)
-    fitted = head("timm-resnet").fit(space, PARTS, 0)
+    fitted = head("timm").fit(space, PARTS, 0)
     mean, deviation = channel_statistics(space.values[PARTS.train])
     np.testing.assert_array_equal(fitted.tensors["mean"], mean)
     np.testing.assert_array_equal(fitted.tensors["deviation"], deviation)
@@ -189,9 +189,7 @@ def test_a_constant_channel_has_a_deviation_of_one() -> None:
 
 def test_the_seed_of_a_network_matters() -> None:
     space = toy(0.5)
-    assert not np.array_equal(
-        head("timm-resnet").fit(space, PARTS, 0).test, head("timm-resnet").fit(space, PARTS, 1).test
-    )
+    assert not np.array_equal(head("timm").fit(space, PARTS, 0).test, head("timm").fit(space, PARTS, 1).test)
 
 
 def test_class_weights_are_those_of_cui_et_al() -> None:

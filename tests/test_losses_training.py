@@ -10,9 +10,9 @@ from torch import Tensor
 
 from pipeline.errors import StudyError
 from pipeline.heads import ABSENT, Space
-from pipeline.heads.timm_resnet import Spec
+from pipeline.heads.timm import Spec
 from pipeline.losses import suited
-from pipeline.networks import losses, residual
+from pipeline.networks import losses, supervision, trainer
 from pipeline.study import Study
 from tests.test_heads import PARTS, SMALL, TOYS, head, same, several, toy
 from tests.test_losses import CLASSES, LABELS, READ, name
@@ -22,7 +22,7 @@ from tests.test_study import GOOD
 @pytest.mark.parametrize("entry", [*CLASSES, *LABELS], ids=name)
 def test_a_network_learns_by_every_loss_the_same_every_time(entry: dict[str, Any]) -> None:
     space = several(3.0) if entry in LABELS else toy(3.0)
-    one, other = (head("timm-resnet", epochs=8, loss=entry).fit(space, PARTS, 0) for _ in range(2))
+    one, other = (head("timm", epochs=8, loss=entry).fit(space, PARTS, 0) for _ in range(2))
     assert same(one, other)
     truth = several(3.0, missing=0.0).labels[PARTS.test] if entry in LABELS else space.labels[PARTS.test]
     found = one.test > (0 if entry in LABELS else one.test.max(axis=1, keepdims=True) - 1e-6)
@@ -33,14 +33,14 @@ def test_a_network_learns_by_every_loss_the_same_every_time(entry: dict[str, Any
 def test_naming_the_loss_of_the_task_changes_no_score(task: str) -> None:
     entry = {"kind": "cross-entropy"} if task == "single-label" else {"kind": "bce"}
     space = TOYS[task](0.5)
-    assert same(head("timm-resnet").fit(space, PARTS, 0), head("timm-resnet", loss=entry).fit(space, PARTS, 0))
+    assert same(head("timm").fit(space, PARTS, 0), head("timm", loss=entry).fit(space, PARTS, 0))
 
 
 @pytest.mark.parametrize("entry", CLASSES, ids=name)
 def test_a_network_never_predicts_a_class_without_training_rows(entry: dict[str, Any]) -> None:
     two = toy(0.5)
     gap = Space(two.values, np.insert(two.labels, 1, 0, axis=1), True, 1)
-    fitted = head("timm-resnet", epochs=1, loss=entry).fit(gap, PARTS, 0)
+    fitted = head("timm", epochs=1, loss=entry).fit(gap, PARTS, 0)
     np.testing.assert_array_equal(fitted.test[:, 1], ABSENT)
     np.testing.assert_array_equal(fitted.tensors["trained"], [True, False, True])
     np.testing.assert_allclose(np.exp(fitted.test).sum(axis=1), 1, rtol=1e-4)
@@ -48,7 +48,7 @@ def test_a_network_never_predicts_a_class_without_training_rows(entry: dict[str,
 
 def recorded(monkeypatch: pytest.MonkeyPatch, space: Space, **options: int) -> tuple[list[Tensor], list[float]]:
     """Train and return the weights and the learning rate of every step."""
-    weights, rates, original = [], [], residual.loss_function
+    weights, rates, original = [], [], supervision.loss_function
 
     def spying(*asked: object) -> losses.LossFunction:
         loss = original(*asked)  # type: ignore[arg-type]
@@ -65,9 +65,9 @@ def recorded(monkeypatch: pytest.MonkeyPatch, space: Space, **options: int) -> t
             super().step(closure)
 
     with monkeypatch.context() as patched:
-        patched.setattr(residual, "loss_function", spying)
-        patched.setattr(torch.optim, "AdamW", Recording)
-        head("timm-resnet", epochs=4, effective_number=0.9, **options).fit(space, PARTS, 0)
+        patched.setattr(supervision, "loss_function", spying)
+        patched.setitem(trainer.OPTIMISERS, "adamw", Recording)
+        head("timm", epochs=4, effective_number=0.9, **options).fit(space, PARTS, 0)
     return weights, rates
 
 
@@ -104,15 +104,15 @@ def test_training_ends_when_patience_does(
     scores: list[float], options: dict[str, int], epochs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = iter(scores)
-    monkeypatch.setattr(residual, "selection_score", lambda *_: next(left))
-    curve = head("timm-resnet", epochs=5, **options).fit(toy(0.5), PARTS, 0).curve
+    monkeypatch.setattr(trainer, "selection_score", lambda *_: next(left))
+    curve = head("timm", epochs=5, **options).fit(toy(0.5), PARTS, 0).curve
     assert list(curve["validation"]) == scores[:epochs]
 
 
 def test_of_equal_epochs_the_later_one_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(residual, "selection_score", lambda *_: 0.5)
+    monkeypatch.setattr(trainer, "selection_score", lambda *_: 0.5)
     space = toy(0.5)
-    impatient, whole = (head("timm-resnet", epochs=3, **more).fit(space, PARTS, 0) for more in ({"patience": 0}, {}))
+    impatient, whole = (head("timm", epochs=3, **more).fit(space, PARTS, 0) for more in ({"patience": 0}, {}))
     assert (len(impatient.curve), len(whole.curve)) == (2, 3)
     assert not np.array_equal(impatient.test, whole.test)
 
@@ -129,11 +129,11 @@ def test_a_loss_is_refused_where_its_labels_are_others(entry: dict[str, Any]) ->
     with pytest.raises(StudyError, match=rf"^the loss '{entry['kind']}' is for .*, and the task is {task}: take "):
         suited(loss, not exclusive)
     with pytest.raises(StudyError, match="the task is"):
-        head("timm-resnet", loss=entry).fit(TOYS[task](0.5), PARTS, 0)
+        head("timm", loss=entry).fit(TOYS[task](0.5), PARTS, 0)
 
 
 def test_a_study_with_a_loss_for_other_labels_is_refused_before_anything_runs() -> None:
-    config = {**GOOD, "heads": {"cnn": {"family": "timm-resnet", "loss": {"kind": "asymmetric"}}}}
+    config = {**GOOD, "heads": {"cnn": {"family": "timm", "loss": {"kind": "asymmetric"}}}}
     with pytest.raises(StudyError, match=r"^heads: cnn: on the data set mine, the loss 'asymmetric' is for labels "):
         Study(config)
     datasets = {name: {**entry, "task": "multi-label"} for name, entry in GOOD["datasets"].items()}
@@ -158,17 +158,17 @@ def test_a_study_with_a_loss_for_other_labels_is_refused_before_anything_runs() 
 )
 def test_a_misspelt_loss_is_refused(entry: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="loss"):
-        Spec.model_validate({"family": "timm-resnet", "loss": entry})
+        Spec.model_validate({"family": "timm", "loss": entry})
 
 
 def test_weights_that_would_never_hold_are_refused() -> None:
     with pytest.raises(ValidationError, match="'reweight_from' is 2, and there are only 2 epochs"):
-        head("timm-resnet", reweight_from=2)
+        head("timm", reweight_from=2)
 
 
 def test_only_what_is_written_of_a_loss_is_a_parameter_of_a_rule() -> None:
-    entry = {"family": "timm-resnet", **SMALL, "loss": {"kind": "ldam", "normalised": False}, "patience": 15}
+    entry = {"family": "timm", **SMALL, "loss": {"kind": "ldam", "normalised": False}, "patience": 15}
     spec = Spec.model_validate(entry)
     assert Spec.read(spec.written()) == spec
     assert '"loss": {"kind": "ldam", "normalised": false}' in spec.written()
-    assert "loss" not in Spec.model_validate({"family": "timm-resnet"}).written()
+    assert "loss" not in Spec.model_validate({"family": "timm"}).written()

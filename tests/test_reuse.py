@@ -36,20 +36,26 @@ def test_the_identity_depends_on_values_labels_settings_and_code(index: Path, tm
     code.write_text("1")
 
     def now(values: np.ndarray = VALUES, **settings: Any) -> str:  # noqa: ANN401
-        return reuse.identity(values, index, {"seeds": [0], **settings}, [code])
+        return reuse.identity([values], index, {"seeds": [0], **settings}, [code])
 
     first = now()
     assert now() == first
     assert now(VALUES.copy(order="F")) == first
     changed = VALUES.copy()
     changed[3, 0, 1, 1] = np.nextafter(changed[3, 0, 1, 1], np.float32(9))
-    others = [now(changed), now(VALUES.reshape(4, 1, 1, 4)), now(seeds=[1]), now(folds=[0])]
+    others = [
+        reuse.identity([VALUES, changed], index, {"seeds": [0]}, [code]),
+        now(changed),
+        now(VALUES.reshape(4, 1, 1, 4)),
+        now(seeds=[1]),
+        now(folds=[0]),
+    ]
     index.write_bytes(b"other labels")
     others.append(now())
     index.write_bytes(b"labels")
     code.write_text("2")
     others.append(now())
-    assert len({first, *others}) == 7
+    assert len({first, *others}) == 8
 
 
 def test_files_of_the_same_identity_are_copied(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def exercise(stage, module):
         heads, folds = sys.modules["pipeline.heads"], sys.modules["pipeline.folds"]
         labels = np.eye(2, dtype=np.int8)[np.arange(12) % 2]
         space = heads.Space(np.random.default_rng(0).random((12, 1, 8, 8), np.float32), labels, True, 4)
-        small = {"model": "resnet10t", "epochs": 1} if family == "timm-resnet" else {}
+        small = {"model": "resnet10t", "epochs": 1} if family == "timm" else {}
         spec(family=family, **small).fit(space, folds.Split(0, *np.arange(12).reshape(3, 4)), 0)
     if stage == "pipeline.finetune" and family in ("diffusers-kl", "diffusers-tiny"):
         stage, folds = sys.modules["pipeline.finetune"], sys.modules["pipeline.folds"]
@@ -165,7 +165,7 @@ def test_another_family_is_not_declared(stage: str) -> None:
     for family in families.names(kind):
         declared = {path.stem for path in files(f"pipeline.{stage}", families.module_name(kind, family))}
         others = {other.replace("-", "_") for other in families.names(kind) if other != family}
-        assert not declared & others or family == "timm-resnet"
+        assert not declared & others or family == "timm"
 
 
 def test_every_stage_with_a_command_line_is_tested_here() -> None:

@@ -144,7 +144,7 @@ def test_a_name_that_passes_is_one_plain_part_of_a_path(name: str) -> None:
         ("seeds", [0, 1, 0], "seeds must be different"),
         ("seeds", [-1], "seeds must be different numbers from 0"),
         ("replicates", 99, "replicates"),
-        ("protocol", "paper2", "protocol"),
+        ("heads.near.protocol", "paper2", "heads: near: protocol"),
         ("datasets.mine.folds", 2, "datasets: mine: folds"),
         ("datasets.mine.shards", 0, "datasets: mine: shards"),
         ("datasets.mine.frames", 0, "datasets: mine: frames"),

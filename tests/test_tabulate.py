@@ -47,6 +47,9 @@ FIDELITY: dict[str, Any] = {
 }
 
 
+PROTOCOLS = {"knn": "matched", "cnn": "paper"}
+
+
 def gap(path: Path, offset: float = 0.0) -> Path:
     """Write a score file whose every number is its own."""
     table = pd.DataFrame({"metric": METRICS})
@@ -60,11 +63,13 @@ def gap(path: Path, offset: float = 0.0) -> Path:
 
 
 def plan(autoencoder: str) -> dict[str, str]:
-    return {"dataset": "d", "protocol": "matched", "autoencoder": autoencoder, "family": "lossy"}
+    return {"dataset": "d", "autoencoder": autoencoder, "family": "lossy"}
 
 
 def test_columns_are_the_documented_ones_in_their_order(tmp_path: Path) -> None:
-    made = tabulate([rows(plan("x"), FIDELITY, {"knn": gap(tmp_path / "a.csv"), "cnn": gap(tmp_path / "b.csv", 10)})])
+    made = tabulate(
+        [rows(plan("x"), FIDELITY, {"knn": gap(tmp_path / "a.csv"), "cnn": gap(tmp_path / "b.csv", 10)}, PROTOCOLS)]
+    )
     assert list(made) == COLUMNS
     assert COLUMNS[:6] == ["dataset", "autoencoder", "family", "head", "protocol", "metric"]
     assert COLUMNS[6:9] == ["image", "image_low", "image_high"]
@@ -76,7 +81,7 @@ def test_columns_are_the_documented_ones_in_their_order(tmp_path: Path) -> None:
 
 
 def test_a_data_set_without_labels_has_its_fidelity_and_empty_scores(tmp_path: Path) -> None:
-    write_table(tabulate([rows(plan("x"), FIDELITY, {}), rows(plan("y"), FIDELITY, {})]), tmp_path / "t.csv")
+    write_table(tabulate([rows(plan("x"), FIDELITY, {}, {}), rows(plan("y"), FIDELITY, {}, {})]), tmp_path / "t.csv")
     made = pd.read_csv(tmp_path / "t.csv")
     assert list(made) == COLUMNS
     assert list(made["autoencoder"]) == ["x", "y"]
@@ -88,7 +93,7 @@ def test_a_data_set_without_labels_has_its_fidelity_and_empty_scores(tmp_path: P
 def test_the_same_study_gives_the_same_bytes(tmp_path: Path) -> None:
     written = []
     for noise in (0.0, 1e-9):
-        parts = [rows(plan("x"), FIDELITY, {"knn": gap(tmp_path / "a.csv", noise)})]
+        parts = [rows(plan("x"), FIDELITY, {"knn": gap(tmp_path / "a.csv", noise)}, PROTOCOLS)]
         write_table(tabulate(parts), tmp_path / "t.csv")
         written.append((tmp_path / "t.csv").read_bytes())
     assert written[0] == written[1]
@@ -96,9 +101,8 @@ def test_the_same_study_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_count_is_written_as_a_whole_number_and_a_perfect_ratio_as_infinite(tmp_path: Path) -> None:
-    write_table(
-        tabulate([rows(plan("x"), {**FIDELITY, "psnr": np.inf}, {"k": gap(tmp_path / "a.csv")})]), tmp_path / "t.csv"
-    )
+    parts = rows(plan("x"), {**FIDELITY, "psnr": np.inf}, {"knn": gap(tmp_path / "a.csv")}, PROTOCOLS)
+    write_table(tabulate([parts]), tmp_path / "t.csv")
     line = (tmp_path / "t.csv").read_text().splitlines()[1]
     assert line.endswith(",4,1,30,55,60,inf,0.900000,0.950000,3,0.100000,1.500000,60,4x2x2,16.000000,0.500000,99,98,0")
     assert np.isinf(pd.read_csv(tmp_path / "t.csv")["psnr"]).all()
@@ -228,7 +232,7 @@ def test_an_autoencoder_without_a_decoder_has_empty_columns_and_not_zeros(images
     blind = [member(tmp_path / "x") | {"fidelity": [], "features": []}]
     described = Described("d", images, INDEX, [member(tmp_path / "pixels")])
     made, lines = described.columns({"autoencoder": "x", "members": blind})
-    write_table(tabulate([rows(plan("x"), made, {})]), tmp_path / "t.csv")
+    write_table(tabulate([rows(plan("x"), made, {}, {})]), tmp_path / "t.csv")
     read = pd.read_csv(tmp_path / "t.csv")
     assert read[["psnr", "ssim", "ms_ssim", "ms_ssim_scales", "lpips", "rfid", "rfid_samples"]].isna().all(axis=None)
     assert list(lines["samples"]) == [0, 0, 0, 0]
@@ -236,12 +240,12 @@ def test_an_autoencoder_without_a_decoder_has_empty_columns_and_not_zeros(images
 
 
 def test_the_program_tabulates_a_plan(images: Path, tmp_path: Path) -> None:
-    common = {"family": "lossy", "gaps": {"knn": str(gap(tmp_path / "a.csv"))}}
+    common = {"family": "lossy", "gaps": {"knn": str(gap(tmp_path / "a.csv"))}, "protocols": PROTOCOLS}
     entries = [
         {"autoencoder": name, "members": [member(tmp_path / name, seed)], **common} for seed, name in enumerate("xy")
     ]
     INDEX.to_parquet(tmp_path / "index.parquet")
-    names: dict[str, object] = {"dataset": "d", "protocol": "matched", "images": images, "baseline": "x"}
+    names: dict[str, object] = {"dataset": "d", "images": images, "baseline": "x"}
     names |= {"index": tmp_path / "index.parquet", "plan": json.dumps(entries)}
     names |= {"table": tmp_path / "t.csv", "fidelity": tmp_path / "f.csv"}
     words = [word for name, value in names.items() for word in (f"--{name}", str(value))]

@@ -13,10 +13,10 @@ from safetensors.numpy import load_file
 
 from pipeline import families
 from pipeline.errors import StudyError
-from pipeline.folds import Split, splits
-from pipeline.heads import Fitted, HeadSpec, Space
+from pipeline.folds import splits
+from pipeline.heads import Space
+from pipeline.spaces import check_used, space
 from pipeline.store import Layout, lay_out, shard_path, write_shard
-from pipeline.train import check_used, predictions, share, space, train
 
 INDEX = pd.DataFrame({"fold": np.arange(24) // 2 % 3, "usable": True, "patient": [f"p{k // 2}" for k in range(24)]})
 INDEX[["label:a", "label:b"]] = np.tile(np.eye(2, dtype=np.int8), (12, 1))
@@ -82,67 +82,6 @@ def test_labels_other_than_1_and_0_and_missing_are_refused() -> None:
         check_used(several, splits(INDEX))
 
 
-class Recording(HeadSpec):
-    """A head that does nothing and remembers what it was asked for."""
-
-    def fit(self, space: Space, split: Split, seed: int) -> Fitted:
-        scores = np.full((len(split.validation), 2), seed, np.float32)
-        return Fitted(scores, np.full((len(split.test), 2), -seed, np.float32), {"seed": np.array(seed)})
-
-
-def test_every_fold_and_seed_has_a_seed_of_its_own() -> None:
-    patients = INDEX["patient"].to_numpy()
-    made = [
-        (part.fold, seed, int(fit.tensors["seed"]))
-        for part, seed, fit in train(Recording(family="x"), data(), splits(INDEX), patients, [0, 1, 7])
-    ]
-    assert [(fold, seed) for fold, seed, _ in made] == [(fold, seed) for fold in range(3) for seed in (0, 1, 7)]
-    assert len({own for *_, own in made}) == 9
-    # The published scheme.
-    assert [own for fold, seed, own in made if seed == 0] == [0, 1, 2]
-
-
-def test_a_head_sees_only_its_share_of_labels_and_is_tested_on_all() -> None:
-    patients, seen = INDEX["patient"].to_numpy(), {}
-    for fraction in (0.25, 0.5, 1.0):
-        spec = Recording(family="x", label_fraction=fraction, label_seed=3)
-        seen[fraction] = [split for split, _, _ in train(spec, data(), splits(INDEX), patients, [0])]
-    for quarter, half, whole in zip(seen[0.25], seen[0.5], seen[1.0], strict=True):
-        assert set(quarter.train) < set(half.train) < set(whole.train)
-        assert len(half.train) == len(whole.train) // 2
-        for rows in ("validation", "test"):
-            np.testing.assert_array_equal(getattr(quarter, rows), getattr(whole, rows))
-    other = share(Recording(family="x", label_fraction=0.5, label_seed=4), data(), splits(INDEX)[0], patients)
-    assert set(other.train) != set(seen[0.5][0].train)
-
-
-def test_a_share_of_labels_with_nothing_to_tell_apart_is_refused() -> None:
-    space, patients = data(exclusive=False), INDEX["patient"].to_numpy()
-    space.labels[:] = [0, 1]
-    with pytest.raises(StudyError, match=r"with the label_fraction 0\.5 fold 0 trains on 4 samples"):
-        share(Recording(family="x", label_fraction=0.5), space, splits(INDEX)[0], patients)
-
-
-def test_predictions_name_fold_seed_part_and_row() -> None:
-    split = splits(INDEX)[1]
-    fitted = Recording(family="x").fit(data(), split, 5)
-    table = predictions(split, 9, fitted)
-    assert list(table) == ["fold", "seed", "part", "row", "score_0", "score_1"]
-    assert set(table["fold"]) == {1}
-    assert set(table["seed"]) == {9}
-    for part, rows, score in [("validation", split.validation, 5), ("test", split.test, -5)]:
-        np.testing.assert_array_equal(table["row"][table["part"] == part], rows)
-        assert set(table["score_0"][table["part"] == part]) == {score}
-
-
-def test_scores_that_are_not_finite_are_refused() -> None:
-    split = splits(INDEX)[0]
-    bad = np.zeros((len(split.test), 2), np.float32)
-    bad[3, 1] = np.nan
-    with pytest.raises(StudyError, match="scores of fold 0, seed 2 are not finite"):
-        predictions(split, 2, Fitted(np.zeros((len(split.validation), 2), np.float32), bad, {}))
-
-
 def call(
     store: Path, folder: Path, entry: dict[str, Any], index: pd.DataFrame = INDEX, task: str = "single-label"
 ) -> subprocess.CompletedProcess[str]:
@@ -150,6 +89,7 @@ def call(
     names = {"spec": json.dumps(entry), "index": folder / "index.parquet", "store": store, "classes": '["a", "b"]'}
     names |= {"image-size": 64, "task": task, "predictions": folder / "p.parquet", "weights": folder / "h.safetensors"}
     names |= {"heads": store.with_name("heads"), "made-from": folder / "made_from.json"}
+    names |= {"profile": folder / "o.parquet", "training": folder / "t.parquet", "unfinished": folder / "unfinished"}
     command = [sys.executable, "-m", "pipeline.train", "--curves", str(folder / "c.csv"), "--seeds", "0", "1"]
     command += [word for name, value in names.items() for word in (f"--{name}", str(value))]
     command += ["--manifests", *(str(store.with_name("latents") / f"{shard}.json") for shard in range(2))]
@@ -177,7 +117,7 @@ def test_the_program_writes_predictions_weights_and_curves(store: Path, tmp_path
     assert "Traceback" not in refused.stderr
 
 
-@pytest.mark.parametrize("entry", [{"family": "linear"}, {"family": "timm-resnet", **TINY}])
+@pytest.mark.parametrize("entry", [{"family": "linear"}, {"family": "timm", **TINY}])
 def test_a_head_on_the_same_values_is_copied_and_is_what_training_gives(
     store: Path, tmp_path: Path, entry: dict[str, Any]
 ) -> None:
@@ -190,12 +130,12 @@ def test_a_head_on_the_same_values_is_copied_and_is_what_training_gives(
         path.unlink()
     (folders[1] / "made_from.json").unlink()
     assert "copied" not in call(store, folders[2], entry).stderr
-    for name in ("p.parquet", "h.safetensors", "c.csv"):
+    for name in ("p.parquet", "o.parquet", "t.parquet", "h.safetensors", "c.csv"):
         contents = {(folder / name).read_bytes() for folder in folders}
         assert len(contents) == 1, name
 
 
-@pytest.mark.parametrize("family", ["knn", "linear", "timm-resnet"])
+@pytest.mark.parametrize("family", ["knn", "linear", "timm"])
 def test_the_program_trains_on_several_labels_and_passes_over_what_is_missing(
     family: str, store: Path, tmp_path: Path
 ) -> None:
@@ -203,7 +143,7 @@ def test_the_program_trains_on_several_labels_and_passes_over_what_is_missing(
     index["label:b"] = np.arange(24) // 4 % 2
     index.loc[[0, 6], "label:a"], index.loc[[1, 2], "label:b"] = -1, -1
     index.loc[5, "usable"], index.loc[8, ["label:a", "label:b"]] = False, -1
-    options = TINY if family == "timm-resnet" else {}
+    options = TINY if family == "timm" else {}
     done = call(store, tmp_path, {"family": family, **options, "label_fraction": 0.75}, index, "multi-label")
     assert done.returncode == 0, done.stderr
     table = pd.read_parquet(tmp_path / "p.parquet")
@@ -233,9 +173,9 @@ def test_the_written_network_can_be_applied_again(
     import torch
 
     from pipeline.networks.losses import scores
-    from pipeline.networks.residual import build
+    from pipeline.networks.trainer import build
 
-    entry = {"family": "timm-resnet", **TINY, "loss": loss}
+    entry = {"family": "timm", **TINY, "loss": loss}
     done = call(store, tmp_path, entry, task=task)
     assert done.returncode == 0, done.stderr
     tensors = load_file(tmp_path / "h.safetensors")

@@ -184,22 +184,21 @@ def conclude(read: Mapping[str, Mapping[str, Mapping[str, Path]]]) -> pd.DataFra
 
 
 def files(plan: Mapping[str, Mapping[str, Sequence[str]]], scores: Path) -> dict[str, dict[str, dict[str, Path]]]:
-    """Return the files of replicates by head, data set and autoencoder."""
-    heads = dict.fromkeys(head for entry in plan.values() for head in entry["heads"])
+    """Return the files of replicates by head, data set and autoencoder, of a plan by data set and head."""
     return {
         head: {
-            dataset: {name: scores / dataset / name / head / "resampled.parquet" for name in entry["autoencoders"]}
+            dataset: {name: scores / dataset / name / head / "resampled.parquet" for name in entry[head]}
             for dataset, entry in plan.items()
-            if head in entry["heads"] and entry["autoencoders"]
+            if entry.get(head)
         }
-        for head in heads
+        for head in dict.fromkeys(head for entry in plan.values() for head in entry)
     }
 
 
 def main() -> None:
     """Write the table of claims.
 
-    The plan is a JSON object with one entry a data set: its `heads` and its `autoencoders`, the candidates alone.
+    The plan is a JSON object with one entry a data set: each of its heads, with the candidates that it is trained in.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plan", required=True, help=main.__doc__)

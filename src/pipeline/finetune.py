@@ -3,10 +3,8 @@
 import argparse
 import hashlib
 import json
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +15,7 @@ import pandas as pd
 
 from pipeline import families, sources, weights
 from pipeline.autoencoders.finetuned import Spec
+from pipeline.ending import ending
 from pipeline.errors import StudyError
 from pipeline.files import flush, sha256, write_atomically, write_text
 from pipeline.folds import Split, splits
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from pipeline.networks.finetuning import Progress
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def read_parent(text: str) -> TrainableSpec:
@@ -70,18 +67,6 @@ def identity(spec: Spec, parent: TrainableSpec, split: Split, manifests: Sequenc
         "torch": version("torch"),
     }
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
-
-
-@contextmanager
-def ending() -> Iterator[Callable[[], bool]]:
-    """Give a function that says whether this process was told to end, which it then must do by itself."""
-    received: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in SIGNALS}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def publish(parent: TrainableSpec, network: "nn.Module", curve: pd.DataFrame, folder: Path) -> None:

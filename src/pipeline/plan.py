@@ -18,6 +18,7 @@ from pipeline.members import Member
 from pipeline.spec import Spec
 from pipeline.study import Study
 
+PREDICTIONS, TRAINING, WEIGHTS = "predictions.parquet", "training.parquet", "heads.safetensors"
 FOLDERS = {"latent": "latents", "reconstruction": "reconstructions"}
 
 
@@ -93,15 +94,56 @@ class Plan:
 
     def fold(self, dataset: str, autoencoder: str) -> list[int]:
         """Return the only fold that heads are trained for in the spaces of an autoencoder; none: all."""
+        if dataset not in self.study.compared:
+            return [0]
         fold = self.member(dataset, autoencoder).fold
         return [] if fold is None else [fold]
 
-    def predictions(self, space: str, dataset: str, autoencoder: str, head: str) -> list[str]:
+    def predictions(self, space: str, dataset: str, autoencoder: str, head: str, file: str = PREDICTIONS) -> list[str]:
         """Return the predictions of a head in one space of an entry; none where the space does not exist."""
         if space == "reconstruction" and not self._decodes(dataset, autoencoder):
             return []
         names = [member.name for member in self.study.members(dataset, autoencoder)]
-        return [f"results/heads/{dataset}/{name}/{space}/{head}/predictions.parquet" for name in names]
+        return [f"results/heads/{dataset}/{name}/{space}/{head}/{file}" for name in names]
+
+    def head_settings(self, head: str) -> str:
+        """Return a head's entry as the JSON parameter of a rule: without what says where it is trained."""
+        return self.study.heads[head].settings()
+
+    def head_code(self, dataset: str, autoencoder: str, head: str) -> list[str]:
+        """Return the source files that training a head in a space of an autoencoder runs."""
+        entry = self.study.heads[head]
+        modules = [families.module_name("heads", spec.family) for spec in (entry, *entry.nested())]
+        if entry.needs_decoder:
+            member = self.member(dataset, autoencoder)
+            modules.append(families.module_name("autoencoders", member.spec.family))
+        return self._code("train", *modules)
+
+    def pixels(self, space: str, autoencoder: str) -> bool:
+        """Tell whether the values of a space are pixels."""
+        return space == "reconstruction" or autoencoder == self.study.baseline()
+
+    def decoder(self, space: str, dataset: str, autoencoder: str, head: str) -> list[str]:
+        """Return the autoencoder's entry as JSON where a head looks at what its decoder makes of latents."""
+        if not self.study.heads[head].needs_decoder or self.pixels(space, autoencoder):
+            return []
+        member = self.member(dataset, autoencoder)
+        return [member.spec.written()] if member.spec.decodes else []
+
+    def given(self, space: str, dataset: str, autoencoder: str, head: str) -> dict[str, list[str]]:
+        """Return the files that a training is given beside its data: none, or one of each.
+
+        A teacher is the head on the images; what a head starts from was trained in the same space of other images.
+        """
+        entry = self.study.heads[head]
+        first = entry.pretrained_on.get(dataset)
+        decoded = bool(self.decoder(space, dataset, autoencoder, head))
+        baseline = self.study.baseline()
+        return {
+            "teacher": [f"results/heads/{dataset}/{baseline}/latent/{name}/{TRAINING}" for name in entry.teachers()],
+            "initial": [f"results/heads/{first}/{autoencoder}/{space}/{head}/{WEIGHTS}"] if first else [],
+            "decoder": self.member(dataset, autoencoder).spec.files() if decoded else [],
+        }
 
     def trained_first(self, space: str, dataset: str, autoencoder: str, head: str) -> list[str]:
         """Return what a head on reconstructions waits for: its predictions on the images, which may be the same."""
@@ -128,9 +170,19 @@ class Plan:
         """
         return [self.inventory(dataset)] if self.study.generated(dataset) else []
 
-    def heads(self, dataset: str) -> list[str]:
-        """Return the heads that are trained on a data set: none where it has no labels."""
-        return list(self.study.heads) if dataset in self.study.labelled() else []
+    def heads(self, dataset: str, autoencoder: str) -> list[str]:
+        """Return the heads that are trained in the spaces of an entry on a data set.
+
+        Of a fine-tuned autoencoder, which has seen the data set, there is none on other images to start from.
+        """
+        entry = self.study.autoencoders[autoencoder]
+        named = {name: self.study.heads[name] for name in self.study.trained(dataset)}
+        return [
+            name
+            for name, head in named.items()
+            if (not head.autoencoders or autoencoder in (*head.autoencoders, self.study.baseline()))
+            and not (isinstance(entry, Finetuned) and head.pretrained_on)
+        ]
 
     def space(self, space: str, dataset: str, autoencoder: str) -> str:
         """Return the folder of a space, without the ending of its store."""
@@ -231,16 +283,22 @@ class Plan:
 
     def gaps(self, dataset: str, autoencoder: str) -> dict[str, str]:
         """Return the score file of each head."""
-        return {head: f"results/scores/{dataset}/{autoencoder}/{head}/gap.csv" for head in self.heads(dataset)}
+        return {
+            head: f"results/scores/{dataset}/{autoencoder}/{head}/gap.csv" for head in self.heads(dataset, autoencoder)
+        }
 
     def candidates(self, dataset: str) -> list[str]:
         """Return the entries that a data set compares: its autoencoders without the controls."""
         return [name for name in self.autoencoders(dataset) if self.study.autoencoders[name].family not in CONTROLS]
 
     def claims(self) -> str:
-        """Return the heads and candidates of each data set as JSON."""
+        """Return for each data set which candidates each head is trained in, as JSON."""
         entries = {
-            name: {"heads": self.heads(name), "autoencoders": self.candidates(name)} for name in self.study.datasets
+            dataset: {
+                head: [name for name in self.candidates(dataset) if head in self.heads(dataset, name)]
+                for head in self.study.trained(dataset)
+            }
+            for dataset in self.study.compared
         }
         return json.dumps(entries)
 
@@ -248,9 +306,9 @@ class Plan:
         """Return the replicates that the study's claims rest on."""
         return [
             f"results/scores/{dataset}/{name}/{head}/resampled.parquet"
-            for dataset in self.study.datasets
+            for dataset in self.study.compared
             for name in self.candidates(dataset)
-            for head in self.heads(dataset)
+            for head in self.heads(dataset, name)
         ]
 
     def measured(self, dataset: str, member: Member) -> dict[str, list[str]]:
@@ -282,6 +340,7 @@ class Plan:
                 "family": self.study.autoencoders[name].family,
                 "members": [self._member(dataset, member) for member in self.study.members(dataset, name)],
                 "gaps": self.gaps(dataset, name),
+                "protocols": {head: self.study.heads[head].protocol for head in self.heads(dataset, name)},
             }
             for name in self.autoencoders(dataset)
         ]

@@ -37,14 +37,19 @@ def features(space: Space, grid: int, train: Rows) -> Features:
     """
     n, c, h, w = space.values.shape
     g = min(grid, h, w)
-    down, across = _averaging(h, g), _averaging(w, g).T
     blocks = da.from_array(space.values, chunks=(256, c, h, w))
     shape = blocks.chunks[0], (c,), (g,), (g,)
-    pooled = blocks.map_blocks(lambda block: down @ block @ across, dtype=np.float64, chunks=shape)
+    pooled = blocks.map_blocks(lambda block: averages(block, g), dtype=np.float64, chunks=shape)
     vectors = np.asarray(pooled.compute(scheduler="synchronous")).reshape(n, c * g * g)
     mean, deviation = vectors[train].mean(axis=0), vectors[train].std(axis=0)
     deviation[deviation < 1e-12] = 1.0
     return Features((vectors - mean) / deviation, mean, deviation)
+
+
+def averages(values: NDArray[np.float32], grid: int) -> NDArray[np.float64]:
+    """Return n x c x g x g averages of n x c x h x w over equal cells; g is at most h and w."""
+    h, w = values.shape[2:]
+    return np.asarray(_averaging(h, min(grid, h, w)) @ values @ _averaging(w, min(grid, h, w)).T)
 
 
 def _averaging(length: int, cells: int) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ training depends on is hashed; whoever finds a sibling with the same hash copies
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,20 @@ LIBRARIES = ("numpy", "scikit-learn", "timm", "torch")
 RECORD = "made_from.json"
 
 
-def identity(values: NDArray[np.float32], index: Path, settings: Mapping[str, Any], code: Iterable[Path]) -> str:
+def identity(
+    values: Sequence[NDArray[np.float32]], index: Path, settings: Mapping[str, Any], code: Iterable[Path]
+) -> str:
     """Return a hash of everything that a head's files depend on.
 
     Args:
-        values: the space, N x c x h x w.
+        values: the space, N x c x h x w, and its views.
         index: labels, patients and folds.
         settings: all that the program was asked for, as JSON values.
         code: the source files that it runs.
     """
     made_from = {
-        "values": hashlib.sha256(np.ascontiguousarray(values).data).hexdigest(),
-        "shape": values.shape,
+        "values": [hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for array in values],
+        "shape": values[0].shape,
         "index": sha256(index),
         "settings": settings,
         "code": {path.name: sha256(path) for path in code},

@@ -3,11 +3,11 @@
 import os
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from pipeline import families, members
+from pipeline import families, members, roster
 from pipeline.autoencoders import AutoencoderSpec
 from pipeline.benchmarks import BenchmarkSpec
 from pipeline.costs import Cost
@@ -24,12 +24,31 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(:-(?P<default>[^}]*))?\}")
 
 
+class Initialisation(Spec):
+    """Names of heads that differ in how their weights begin, and in nothing else."""
+
+    scratch: str
+    """From random weights, in every space."""
+    pretrained: str | None = None
+    """Trained on other images first, each in its own space."""
+    published: str | None = None
+    """As is published: pretrained on images where the space is pixels, random elsewhere."""
+
+    @model_validator(mode="after")
+    def _something_to_compare(self) -> Self:
+        if self.pretrained is None and self.published is None:
+            raise ValueError("name 'pretrained' or 'published', which 'scratch' is compared with")
+        return self
+
+    def named(self) -> dict[str, str]:
+        """Return the heads that are named, by what they stand for."""
+        return {key: value for key, value in self if value is not None}
+
+
 class Entries(Spec):
     """The study as it is written: named entries by kind, each an instance of its family's own class."""
 
     title: str = "Learnability gap"
-    protocol: Literal["matched"] = "matched"
-    """`matched`: same resolution, augmentation, backbone family, budget and tuning effort in every space."""
     seeds: Annotated[list[int], Field(min_length=1)] = [0]
     replicates: Annotated[int, Field(ge=100)] = 1000
     """How many bootstrap replicates the intervals rest on."""
@@ -41,6 +60,10 @@ class Entries(Spec):
     """How the costs of heads are measured."""
     benchmarks: dict[str, dict[str, Any]] = {}
     datasets: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    pretraining: dict[str, dict[str, Any]] = {}
+    """Data sets that heads are trained on first, in each space: entries like those of `datasets`, in no table."""
+    initialisation: Initialisation | None = None
+    """Which heads tell what comes of pretraining from what comes of the space."""
     autoencoders: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     heads: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
 
@@ -52,7 +75,7 @@ class Entries(Spec):
             raise ValueError("seeds must be different numbers from 0")
         return seeds
 
-    @field_validator("datasets")
+    @field_validator("datasets", "pretraining")
     @classmethod
     def names_are_free(cls, entries: dict[str, Any]) -> dict[str, Any]:
         """Weights that a data set's images have no part in lie beside those of the data sets."""
@@ -60,7 +83,7 @@ class Entries(Spec):
             raise ValueError("no data set can be called 'pretrained'")
         return entries
 
-    @field_validator("benchmarks", "datasets", "autoencoders", "heads")
+    @field_validator("benchmarks", "datasets", "pretraining", "autoencoders", "heads")
     @classmethod
     def names_are_plain(cls, entries: dict[str, Any]) -> dict[str, Any]:
         """Names become folders and wildcards: letters, digits and hyphens only."""
@@ -80,29 +103,32 @@ class Study:
     def __init__(self, config: dict[str, Any]) -> None:
         self.entries = _parse("the configuration", Entries.model_validate, expand(config))
         self.benchmarks: dict[str, BenchmarkSpec] = self._specs("benchmarks")
-        self.datasets: dict[str, DatasetSpec] = self._specs("datasets")
+        self.compared: list[str] = list(self.entries.datasets)
+        self.datasets: dict[str, DatasetSpec] = self._specs("datasets", "datasets") | self._specs(
+            "datasets", "pretraining"
+        )
         self.autoencoders: dict[str, AutoencoderSpec] = self._specs("autoencoders")
         self.heads: dict[str, HeadSpec] = self._specs("heads")
         self.entries.fidelity.require({name: spec.pixels.size for name, spec in self.datasets.items()})
         members.check(self.autoencoders, self.datasets)
-        self._check_tasks()
+        roster.check(self)
         if not any(spec.family == "identity" for spec in self.autoencoders.values()):
             raise StudyError("the study has no autoencoder of the family 'identity', which is the pixel baseline")
 
-    def _specs(self, kind: families.Kind) -> dict[str, Any]:
-        written: dict[str, dict[str, Any]] = getattr(self.entries, kind)
+    def _specs(self, kind: families.Kind, section: str = "") -> dict[str, Any]:
+        written: dict[str, dict[str, Any]] = getattr(self.entries, section or kind)
         return {
-            name: _parse(f"{kind}: {name}", lambda entry: families.spec(kind, entry), entry)
+            name: _parse(f"{section or kind}: {name}", lambda entry: families.spec(kind, entry), entry)
             for name, entry in written.items()
         }
 
-    def _check_tasks(self) -> None:
-        for dataset in self.labelled():
-            for name, head in self.heads.items():
-                try:
-                    head.check_task(self.datasets[dataset].task != "multi-label")
-                except StudyError as error:
-                    raise StudyError(f"heads: {name}: on the data set {dataset}, {error}") from None
+    def trained(self, dataset: str) -> list[str]:
+        """Return the heads that are trained on a data set: none where it has no labels."""
+        if not self.datasets[dataset].classes:
+            return []
+        if dataset in self.compared:
+            return [name for name, head in self.heads.items() if head.trained_on(dataset)]
+        return [name for name, head in self.heads.items() if dataset in head.pretrained_on.values()]
 
     def baseline(self) -> str:
         """Return the name of the autoencoder that stands for the pixels."""
@@ -118,8 +144,8 @@ class Study:
         return list(dict.fromkeys(member.name for pair in pairs for member in self.members(*pair)))
 
     def labelled(self) -> list[str]:
-        """Return the data sets that heads can be trained on."""
-        return [name for name, spec in self.datasets.items() if spec.classes]
+        """Return the compared data sets that heads can be trained on."""
+        return [name for name in self.compared if self.datasets[name].classes]
 
     def generated(self, dataset: str) -> str | None:
         """Return the benchmark that this data set's folder is generated by, if it is."""

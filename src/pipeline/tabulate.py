@@ -124,12 +124,12 @@ def _coded(paths: Sequence[str], usable: Chosen) -> int | None:
     return int(np.concatenate(sizes)[usable].sum())
 
 
-def rows(plan: dict[str, str], described: Values, gaps: dict[str, Path]) -> pd.DataFrame:
+def rows(plan: dict[str, str], described: Values, gaps: dict[str, Path], protocols: dict[str, str]) -> pd.DataFrame:
     """Return an autoencoder's rows: one for each head and metric, or a single one for a data set without labels."""
     common: Values = {**plan, **described}
     if not gaps:
         return pd.DataFrame([common])
-    tables = [pd.read_csv(path).assign(head=head) for head, path in gaps.items()]
+    tables = [pd.read_csv(path).assign(head=head, protocol=protocols[head]) for head, path in gaps.items()]
     table = pd.concat(tables, ignore_index=True)
     return table.assign(**common)
 
@@ -172,13 +172,12 @@ class Described:
 def main() -> None:
     """Tabulate one data set.
 
-    The plan is a JSON list with one entry an autoencoder: `autoencoder`, `family`, `gaps` (head to file) and `members`,
-    each with its `fold` (null: it is used in all), `latents` (the store), `statistics` (a file), and `manifests`,
-    `moments`, `fidelity` and `features` (a file for each shard, or none).
+    The plan is a JSON list with one entry an autoencoder: `autoencoder`, `family`, `gaps` (head to file), `protocols`
+    (head to its protocol) and `members`, each with its `fold` (null: it is used in all), `latents` (the store),
+    `statistics` (a file), and `manifests`, `moments`, `fidelity` and `features` (a file for each shard, or none).
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", required=True)
-    parser.add_argument("--protocol", required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--index", type=Path, required=True)
     parser.add_argument("--baseline", required=True, help="the autoencoder whose reconstructions are the images")
@@ -192,9 +191,9 @@ def main() -> None:
     parts, classes = [], []
     for entry in plan:
         columns, lines = described.columns(entry)
-        named = {"dataset": arguments.dataset, "protocol": arguments.protocol}
-        named |= {name: entry[name] for name in ("autoencoder", "family")}
-        parts.append(rows(named, columns, {head: Path(path) for head, path in entry["gaps"].items()}))
+        named = {"dataset": arguments.dataset, **{name: entry[name] for name in ("autoencoder", "family")}}
+        gaps = {head: Path(path) for head, path in entry["gaps"].items()}
+        parts.append(rows(named, columns, gaps, entry["protocols"]))
         classes.append(lines)
     write_table(pd.concat(classes), arguments.fidelity)
     write_table(tabulate(parts), arguments.table)

@@ -3,162 +3,186 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
-from pipeline import families, labels, reuse, sources
+from pipeline import families, labels, reuse, sources, weights
+from pipeline.autoencoders import AutoencoderSpec, Staged
+from pipeline.ending import ending
 from pipeline.errors import StudyError
-from pipeline.files import write_atomically
-from pipeline.folds import NOT_TESTED, Split, fraction_of, splits
-from pipeline.heads import Fitted, HeadSpec, Space
+from pipeline.files import sha256, write_atomically
+from pipeline.folds import Split, splits
+from pipeline.heads import Floats, HeadSpec, Space, Support
+from pipeline.kept import Kept
+from pipeline.predictions import predictions, profile, taught, training
 from pipeline.program import run
+from pipeline.spaces import check_used, space
 from pipeline.store import Rows, check
+from pipeline.trials import Trials
+
+SETTINGS = ("spec", "classes", "task", "image_size", "pixels", "seeds", "folds", "decoder")
+FILES = ("predictions", "profile", "training", "weights", "curves")
+"""What is written, by the names of the program's options."""
 
 
-def space(store: Path, index: pd.DataFrame, classes: list[str], exclusive: bool, image_size: int) -> Space:
-    """Read a space whole, with the labels of its samples.
+def supports(
+    asked: argparse.Namespace, data: Space, made_from: str, ended: Callable[[], bool]
+) -> Callable[..., Support]:
+    """Return what the training of a fold and seed is given, as a function of the two."""
+    teacher = None if asked.teacher is None else pd.read_parquet(asked.teacher)
+    initial = None if asked.initial is None else load_file(asked.initial)
+    stages = _stages(asked.decoder, asked.store)
 
-    Raises:
-        StudyError: the store and the index are not of the same samples, or the index is of other classes.
-    """
-    rows = Rows(store)
-    if len(rows) != len(index):
-        raise StudyError(f"{store} holds {len(rows)} samples and the index {len(index)}")
-    return Space(rows.read(0, len(rows)), labels.of(index, classes), exclusive, image_size // rows.shape[1])
-
-
-def check_used(space: Space, parts: list[Split]) -> None:
-    """Refuse values and labels that no head can be trained on, among the rows that are used; others are never read.
-
-    Raises:
-        StudyError: a value is not finite, a label is none, or a sample has not one class where classes are exclusive.
-    """
-    used = np.unique(np.concatenate([rows for split in parts for rows in (split.train, split.validation, split.test)]))
-    if not all(np.isfinite(space.values[rows]).all() for rows in np.array_split(used, len(used) // 256 + 1)):
-        raise StudyError("the store holds values that are not finite")
-    given = space.labels[used]
-    if not np.isin(given, [0, 1, labels.MISSING]).all():
-        raise StudyError("the index holds labels other than 1, 0 and missing")
-    if space.exclusive and not (((given == 1).sum(axis=1) == 1) & (given != labels.MISSING).all(axis=1)).all():
-        raise StudyError("a sample of the index has not exactly one class; set 'task' to multi-label")
-
-
-def train(
-    spec: HeadSpec,
-    space: Space,
-    parts: list[Split],
-    patients: NDArray[np.generic],
-    seeds: list[int],
-    folds: Sequence[int] = (),
-) -> Iterator[tuple[Split, int, Fitted]]:
-    """Train the head for every fold, or for these, and every seed, on the share of labels that it may see.
-
-    Raises:
-        StudyError: one of the folds is not tested.
-    """
-    if unknown := set(folds) - {split.fold for split in parts}:
-        raise StudyError(f"fold {min(unknown)} is not one that is tested{NOT_TESTED}")
-    for whole in parts:
-        if folds and whole.fold not in folds:
-            continue
-        split = share(spec, space, whole, patients)
-        for seed in seeds:
-            # The published scheme seeds by fold; a second seed must differ in every fold.
-            yield split, seed, spec.fit(space, split, seed * len(parts) + split.fold)
-
-
-def share(spec: HeadSpec, space: Space, split: Split, patients: NDArray[np.generic]) -> Split:
-    """Return the split with the training rows whose labels the head may see.
-
-    Raises:
-        StudyError: what is left has nothing to tell apart.
-    """
-    if spec.label_fraction == 1:
-        return split
-    part = fraction_of(split, space.labels, patients, spec.label_fraction, spec.label_seed)
-    given = space.labels[part.train]
-    if not ((given == 1).any(axis=0) & (given == 0).any(axis=0)).any():
-        raise StudyError(
-            f"with the label_fraction {spec.label_fraction} fold {split.fold} trains on {len(part.train)} samples, "
-            "which leaves nothing to tell apart"
+    def support(split: Split, seed: int) -> Support:
+        return Support(
+            teacher=None if teacher is None else taught(teacher, split, seed, len(data.views)),
+            # Heads on other images are trained for one fold alone.
+            initial=None if initial is None else _of(initial, f"fold0.seed{seed}.", asked.initial),
+            stages=stages,
+            checkpoint=asked.unfinished / "checkpoint",
+            identity=made_from,
+            ended=ended,
         )
-    return part
+
+    return support
 
 
-def predictions(split: Split, seed: int, fitted: Fitted) -> pd.DataFrame:
-    """Return one row a scored sample: `fold`, `seed`, `part`, `row`, and one score a class."""
-    tables = []
-    for part, rows, scores in [
-        ("validation", split.validation, fitted.validation),
-        ("test", split.test, fitted.test),
-    ]:
-        if not np.isfinite(scores).all():
-            raise StudyError(f"the head's scores of fold {split.fold}, seed {seed} are not finite")
-        table = pd.DataFrame(scores, columns=[f"score_{k}" for k in range(scores.shape[1])])
-        table.insert(0, "row", rows)
-        table.insert(0, "part", part)
-        tables.append(table)
-    result = pd.concat(tables, ignore_index=True)
-    result.insert(0, "seed", seed)
-    result.insert(0, "fold", split.fold)
-    return result
+def _of(tensors: dict[str, Any], prefix: str, path: Path) -> dict[str, Any]:
+    found = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    if not found:
+        raise StudyError(f"{path} holds no head {prefix[:-1]}")
+    return found
 
 
-def fit(spec: HeadSpec, data: Space, index: pd.DataFrame, asked: argparse.Namespace) -> None:
-    """Train for every fold and seed and write predictions, weights and curves."""
+def _stages(decoder: str | None, store: Path) -> Callable[[Floats], dict[str, Floats]] | None:
+    if decoder is None:
+        return None
+    spec = families.spec("autoencoders", json.loads(decoder))
+    if not isinstance(spec, AutoencoderSpec):
+        raise StudyError(f"{type(spec).__module__}.Spec is not an AutoencoderSpec")
+    weights.verify(spec.files())
+    channels, height, width = Rows(store).attributes["image_shape"]
+    autoencoder = spec.load_for((channels, height, width))
+    if not isinstance(autoencoder, Staged):
+        return None
+    names = autoencoder.stages()
+
+    def stages(latents: Floats) -> dict[str, Floats]:
+        found = autoencoder.activations(latents, names)
+        return {name: found[name] for name in names}
+
+    return stages
+
+
+def identity(asked: argparse.Namespace, spec: HeadSpec, data: Space) -> str:
+    """Return a hash of everything that the head's files depend on."""
+    settings = {name: getattr(asked, name) for name in SETTINGS}
+    for name in ("teacher", "initial"):
+        path: Path | None = getattr(asked, name)
+        settings[name] = None if path is None else sha256(path)
+    modules = [families.module_name("heads", head.family) for head in (spec, *spec.nested())]
+    if asked.decoder:
+        entry = families.spec("autoencoders", json.loads(asked.decoder))
+        settings["decoder_files"] = weights.verify(entry.files()) if isinstance(entry, AutoencoderSpec) else []
+        modules.append(families.module_name("autoencoders", json.loads(asked.decoder)["family"]))
+    code = sources.files("pipeline.train", *modules)
+    return reuse.identity([data.values, *data.views], asked.index, settings, code)
+
+
+def fit(spec: HeadSpec, data: Space, index: pd.DataFrame, asked: argparse.Namespace, made_from: str) -> None:
+    """Train for every fold and seed and write what came of it; what is finished is kept where the job ends early."""
     parts, patients = splits(index), index["patient"].to_numpy()
     check_used(data, parts)
-    tables, curves = [], []
+    kept = Kept(asked.unfinished, made_from)
+    tables: dict[str, list[pd.DataFrame]] = {"predictions": [], "profile": [], "training": [], "curves": []}
     tensors: dict[str, np.ndarray] = {}
-    for split, seed, fitted in train(spec, data, parts, patients, asked.seeds, asked.folds):
-        tables.append(predictions(split, seed, fitted))
-        curves.append(fitted.curve.assign(fold=split.fold, seed=seed))
-        named = {f"fold{split.fold}.seed{seed}.{name}": value for name, value in fitted.tensors.items()}
-        tensors |= {name: np.asarray(value, order="C") for name, value in named.items()}
+    with ending() as ended:
+        support = supports(asked, data, made_from, ended)
+        for split, seed, fitted in Trials(spec, data, parts, patients, asked.seeds, asked.folds, support, kept).run():
+            tables["predictions"].append(predictions(split, seed, fitted))
+            tables["profile"].append(profile(split, seed, fitted))
+            tables["training"].append(training(split, seed, fitted))
+            tables["curves"].append(fitted.curve.assign(fold=split.fold, seed=seed))
+            named = {f"fold{split.fold}.seed{seed}.{name}": value for name, value in fitted.tensors.items()}
+            tensors |= {name: np.asarray(value, order="C") for name, value in named.items()}
+            if ended():
+                raise StudyError(f"ended after fold {split.fold}, seed {seed}; the next call goes on from there")
+    write(asked, tables, tensors)
+    kept.remove()
+
+
+def write(asked: argparse.Namespace, tables: dict[str, list[pd.DataFrame]], tensors: dict[str, np.ndarray]) -> None:
+    """Write the tables and the weights."""
     write_atomically(asked.weights, lambda path: save_file(tensors, path))
-    write_atomically(asked.curves, lambda path: pd.concat(curves).to_csv(path, index=False))
-    write_atomically(asked.predictions, lambda path: pd.concat(tables).to_parquet(path, index=False))
+    curves = _joined(tables["curves"])
+    write_atomically(asked.curves, lambda path: curves.to_csv(path, index=False))
+    for name in ("predictions", "profile", "training"):
+        table = _joined(tables[name])
+        write_atomically(getattr(asked, name), lambda path, table=table: table.to_parquet(path, index=False))  # type: ignore[misc]
 
 
-def main() -> None:
-    """Train one head in one space and write its predictions, weights and curves."""
+def _joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    tables = list(tables)
+    # Empty ones would change the others' types.
+    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Return the program's options."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spec", required=True, help="the head's entry of the configuration as JSON")
     parser.add_argument("--index", type=Path, required=True)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--manifests", type=Path, nargs="+", required=True)
+    parser.add_argument("--views", type=Path, nargs="*", default=[], help="stores of the augmented samples")
+    parser.add_argument("--view-manifests", type=Path, nargs="*", default=[], help="of all views, one after the other")
     parser.add_argument("--classes", required=True, help="the class names as JSON, in order")
     parser.add_argument("--task", choices=get_args(labels.Task), required=True)
     parser.add_argument("--image-size", type=int, required=True, help="side of the images in pixels")
+    parser.add_argument("--pixels", action="store_true", help="the values are pixels")
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
     parser.add_argument("--folds", type=int, nargs="*", default=[], help="train for these folds only; none: for all")
-    parser.add_argument("--predictions", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--curves", type=Path, required=True)
+    parser.add_argument("--teacher", type=Path, help="what the teacher says of its training samples")
+    parser.add_argument("--initial", type=Path, help="heads that were trained on other images in the same space")
+    parser.add_argument("--decoder", help="the autoencoder's entry as JSON, for heads that look at its decoder")
+    for name in FILES:
+        parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--heads", type=Path, required=True, help="the data set's heads, one of which may be the same")
     parser.add_argument("--made-from", type=Path, required=True)
-    asked = parser.parse_args()
+    parser.add_argument("--unfinished", type=Path, required=True, help="folder for what an ended job has finished")
+    return parser
+
+
+def main() -> None:
+    """Train one head in one space and write its predictions, weights and curves."""
+    asked = arguments().parse_args()
     spec = families.spec("heads", json.loads(asked.spec))
     if not isinstance(spec, HeadSpec):
         raise StudyError(f"{type(spec).__module__}.Spec is not a HeadSpec")
-    check(asked.store, asked.manifests)
+    _check(asked)
     index = pd.read_parquet(asked.index)
-    data = space(asked.store, index, json.loads(asked.classes), asked.task != "multi-label", asked.image_size)
-    settings = {name: getattr(asked, name) for name in ("spec", "classes", "task", "image_size", "seeds", "folds")}
-    code = sources.files("pipeline.train", families.module_name("heads", spec.family))
-    made_from = reuse.identity(data.values, asked.index, settings, code)
-    files = [asked.predictions, asked.weights, asked.curves]
+    exclusive, classes = asked.task != "multi-label", json.loads(asked.classes)
+    data = space(asked.store, index, classes, exclusive, asked.image_size, pixels=asked.pixels, views=asked.views)
+    made_from = identity(asked, spec, data)
+    files = [getattr(asked, name) for name in FILES]
     if same := reuse.take_over(asked.heads, made_from, files):
         sys.stderr.write(f"trained on the same values before: copied from {same}\n")
     else:
-        fit(spec, data, index, asked)
+        fit(spec, data, index, asked, made_from)
     reuse.record(asked.made_from, made_from, files)
+
+
+def _check(asked: argparse.Namespace) -> None:
+    """Refuse damaged shards, of the space and of its views."""
+    check(asked.store, asked.manifests)
+    shards = len(asked.manifests)
+    for number, store in enumerate(asked.views):
+        check(store, asked.view_manifests[number * shards : (number + 1) * shards])
 
 
 if __name__ == "__main__":

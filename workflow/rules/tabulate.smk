@@ -19,11 +19,10 @@ rule tabulate:
     params:
         images=store("images"),
         plan=lambda wildcards: plan.table(wildcards.dataset),
-        protocol=study.entries.protocol,
         baseline=study.baseline(),
     shell:
-        "python -m pipeline.tabulate --dataset {wildcards.dataset:q} --protocol {params.protocol:q}"
-        " --images {params.images:q} --index {input.index:q} --baseline {params.baseline:q} --plan {params.plan:q}"
+        "python -m pipeline.tabulate --dataset {wildcards.dataset:q} --images {params.images:q}"
+        " --index {input.index:q} --baseline {params.baseline:q} --plan {params.plan:q}"
         " --table {output.table:q} --fidelity {output.fidelity:q} 2> {log:q}"
 
 
@@ -31,8 +30,8 @@ rule tabulate_study:
     """Put the data sets' tables below one another."""
     input:
         code=plan.code("collect"),
-        tables=expand("results/gap_table/{dataset}.csv", dataset=study.datasets),
-        fidelity=expand("results/fidelity/{dataset}.csv", dataset=study.datasets),
+        tables=expand("results/gap_table/{dataset}.csv", dataset=study.compared),
+        fidelity=expand("results/fidelity/{dataset}.csv", dataset=study.compared),
     output:
         table="results/gap_table.csv",
         fidelity="results/fidelity.csv",
@@ -53,8 +52,8 @@ rule illustrate:
         table="results/gap_table.csv",
         fidelity="results/fidelity.csv",
         claims="results/claims.csv",
-        indices=expand("results/index/{dataset}.{kind}", dataset=study.datasets, kind=["parquet", "json"]),
-        stores=[path for dataset in study.datasets for path in plan.stores(dataset)],
+        indices=expand("results/index/{dataset}.{kind}", dataset=study.compared, kind=["parquet", "json"]),
+        stores=[path for dataset in study.compared for path in plan.stores(dataset)],
     output:
         page="results/gap_table.html",
         figure="results/gap_table.png",

@@ -1,10 +1,16 @@
 """One head in one space, over every fold and seed."""
 
 
+def optional(option, values):
+    """Return an option of a command line with its values, or nothing where there are none."""
+    return f"--{option} {' '.join(map(shlex.quote, map(str, values)))}" if values else ""
+
+
 rule train:
     """Train one head in the latent or the reconstruction space of one autoencoder."""
     input:
-        code=lambda wildcards: plan.code("train", "heads", wildcards.head),
+        unpack(lambda wildcards: plan.given(**wildcards)),
+        code=lambda wildcards: plan.head_code(wildcards.dataset, wildcards.autoencoder, wildcards.head),
         index="results/index/{dataset}.parquet",
         layout=lambda wildcards: f"{plan.space(wildcards.space, wildcards.dataset, wildcards.autoencoder)}.zarr/zarr.json",
         shards=lambda wildcards: ancient(
@@ -17,6 +23,8 @@ rule train:
         baseline=lambda wildcards: plan.trained_first(**wildcards),
     output:
         predictions="results/heads/{dataset}/{autoencoder}/{space}/{head}/predictions.parquet",
+        profile="results/heads/{dataset}/{autoencoder}/{space}/{head}/profile.parquet",
+        training="results/heads/{dataset}/{autoencoder}/{space}/{head}/training.parquet",
         weights="results/heads/{dataset}/{autoencoder}/{space}/{head}/heads.safetensors",
         curves="results/heads/{dataset}/{autoencoder}/{space}/{head}/curves.csv",
         made_from="results/heads/{dataset}/{autoencoder}/{space}/{head}/made_from.json",
@@ -30,16 +38,25 @@ rule train:
         "../envs/pipeline.yaml"
     params:
         heads=lambda wildcards: f"results/heads/{wildcards.dataset}",
-        spec=lambda wildcards: plan.spec("heads", wildcards.head),
+        # What an ended job has finished: Snakemake deletes that job's outputs, and knows nothing of this folder.
+        unfinished=lambda wildcards: "results/heads/{dataset}/{autoencoder}/{space}/.{head}".format(**wildcards),
+        spec=lambda wildcards: plan.head_settings(wildcards.head),
         store=store("layout"),
         classes=lambda wildcards: json.dumps(study.datasets[wildcards.dataset].classes),
         task=lambda wildcards: study.datasets[wildcards.dataset].task,
         size=lambda wildcards: study.datasets[wildcards.dataset].pixels.size,
+        pixels=lambda wildcards: "--pixels" if plan.pixels(wildcards.space, wildcards.autoencoder) else "",
         seeds=study.entries.seeds,
-        folds=lambda wildcards: plan.fold(wildcards.dataset, wildcards.autoencoder),
+        folds=lambda wildcards: optional("folds", plan.fold(wildcards.dataset, wildcards.autoencoder)),
+        teacher=lambda wildcards: optional("teacher", plan.given(**wildcards)["teacher"]),
+        initial=lambda wildcards: optional("initial", plan.given(**wildcards)["initial"]),
+        decoder=lambda wildcards: optional("decoder", plan.decoder(**wildcards)),
+    # exec: so that a signal to the job reaches the program.
     shell:
-        "python -m pipeline.train --spec {params.spec:q} --index {input.index:q} --store {params.store:q}"
+        "exec python -m pipeline.train --spec {params.spec:q} --index {input.index:q} --store {params.store:q}"
         " --manifests {input.manifests:q} --classes {params.classes:q} --task {params.task}"
-        " --image-size {params.size} --seeds {params.seeds} --folds {params.folds} --predictions {output.predictions:q}"
-        " --weights {output.weights:q} --curves {output.curves:q} --heads {params.heads:q}"
-        " --made-from {output.made_from:q} 2> {log:q}"
+        " --image-size {params.size} {params.pixels} --seeds {params.seeds}"
+        " {params.folds} {params.teacher} {params.initial} {params.decoder} --predictions {output.predictions:q}"
+        " --profile {output.profile:q} --training {output.training:q} --weights {output.weights:q}"
+        " --curves {output.curves:q} --heads {params.heads:q} --made-from {output.made_from:q}"
+        " --unfinished {params.unfinished:q} 2> {log:q}"

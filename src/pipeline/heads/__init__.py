@@ -5,11 +5,12 @@ scores for the validation and the test rows. The same space, split and seed give
 processor, so two spaces that hold the same values have a gap of exactly zero.
 """
 
+import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -148,6 +149,30 @@ class HeadSpec(Spec):
     """The only data sets that it is trained on; none: all that are labelled."""
     autoencoders: list[str] = []
     """The only autoencoders whose spaces it is trained in, beside the pixels; none: all."""
+
+    pretrained_on: dict[str, str] = {}
+    """Data set to the one of `pretraining` on which the head is trained first, in the same space; it then starts from
+    there. Where there are any, it is trained on these data sets alone."""
+    needs_decoder: ClassVar[bool] = False
+    """Whether the head looks at what the frozen decoder makes of latents."""
+
+    def nested(self) -> "list[HeadSpec]":
+        """Return the entries that stand inside this one."""
+        return []
+
+    def teachers(self) -> list[str]:
+        """Return the names of the heads on images that this one learns from: none, or one."""
+        return []
+
+    def trained_on(self, dataset: str) -> bool:
+        """Tell whether the head is trained on a data set that has labels."""
+        named = [*self.datasets, *self.pretrained_on]
+        return not named or dataset in named
+
+    def settings(self) -> str:
+        """Return what was written of the head itself, and not of where it is trained, as one sorted line of JSON."""
+        where = {"datasets", "autoencoders", "pretrained_on"}
+        return json.dumps(self.model_dump(mode="json", exclude_unset=True, exclude=where), sort_keys=True)
 
     def check_task(self, exclusive: bool) -> None:
         """Raise StudyError where the head cannot be trained on exclusive classes, or on classes that are not."""
