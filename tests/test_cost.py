@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from pipeline import costing
 from pipeline.cost import SIZES, summarised, tabulate
-from pipeline.costing import Place, measured
+from pipeline.costing import Place, measured, throughput
 from pipeline.costs import Cost
 from pipeline.folds import Split
 from pipeline.heads import ALONE, Fitted, HeadSpec, Space, Support
 from pipeline.heads.knn import Spec as Neighbours
 from pipeline.heads.linear import Spec as Linear
-from pipeline.networks.cost import Setting, Steps, kept_bytes, multiply_accumulates, parameters, peaks, throughput
+from pipeline.networks.cost import Setting, Steps, kept_bytes, multiply_accumulates, parameters, peaks
 from pipeline.plan import Plan
 from pipeline.store import Layout, lay_out
 from pipeline.study import Study
@@ -127,9 +127,9 @@ def test_networks_take_turns_and_each_rate_is_its_own_samples_by_its_own_time(mo
 
     monkeypatch.setattr(Steps, "seconds", seconds)
     fast, slow = (Steps(Twice(), Setting((10, 1, 1), 2, 8, "float32"), CPU) for _ in range(2))
-    found = throughput([fast, slow], 3, 0.3)
+    found = throughput([fast, None, slow], 8, 3)
     assert found[0] == {"inference": pytest.approx([80] * 3), "training": pytest.approx([80] * 3)}
-    assert found[1]["training"] == pytest.approx([20] * 3)
+    assert found[2]["training"] == pytest.approx([20] * 3)
     assert [place for place, _ in turns[-8:]] == [id(fast)] * 2 + [id(slow)] * 2 + [id(fast)] * 2 + [id(slow)] * 2
     assert dict(turns) == {id(fast): 3, id(slow): 1}
 
@@ -219,6 +219,28 @@ def test_a_probe_is_measured_by_what_it_predicts_and_by_its_features(spec: HeadS
     assert list(image["rounds"]) == ["inference"]
 
 
+class BySpace(HeadSpec):
+    """A network for pixels and a probe for latents."""
+
+    family: Literal["by-space"] = "by-space"
+    pixels: Head = Head()
+    latents: Linear = Linear(family="linear", grid=4)
+
+    def fit(self, space: Space, split: Split, seed: int, support: Support = ALONE) -> Fitted:
+        raise NotImplementedError
+
+
+@pytest.mark.usefixtures("same_memory")
+def test_of_an_entry_with_a_head_for_each_space_the_one_that_is_used_is_measured() -> None:
+    image, latent = measured(BySpace(), [IMAGE, LATENT], QUICK)
+    assert image["parameters"] == 9 * 4 + 4 + 15
+    assert "parameters" not in latent
+    assert latent["feature_bytes"] == 8 * 64
+    ratios = summarised([image, latent])[1]
+    assert ratios["inference_per_second_ratio"] > 0
+    assert "training_per_second_ratio" not in ratios
+
+
 def test_ratios_are_of_the_same_round_and_above_one_where_a_space_is_cheaper() -> None:
     images = {"rounds": {"inference": [10.0, 20.0, 40.0]}, "stored_bytes": 4096.0, "activation_bytes": 600.0}
     space = {"rounds": {"inference": [30.0, 60.0, 40.0]}, "stored_bytes": 1024.0, "activation_bytes": 0.0}
@@ -265,14 +287,16 @@ def test_equal_shapes_are_measured_once_and_every_space_has_its_row(
     assert {f"{name}_ratio" for name in SIZES} <= set(table.columns)
 
 
-def test_a_head_of_another_kind_has_no_rows(tmp_path: Path) -> None:
+def test_a_head_of_another_kind_is_not_measured(tmp_path: Path) -> None:
     class Other(HeadSpec):
         family: Literal["other"] = "other"
 
         def fit(self, space: Space, split: Split, seed: int, support: Support = ALONE) -> Fitted:
             raise NotImplementedError
 
-    assert tabulate("other", Other(), spaces(tmp_path), QUICK).empty
+    table = tabulate("other", Other(), spaces(tmp_path), QUICK)
+    assert list(table["stored_bytes_ratio"]) == [1, 4, 4] * 2
+    assert table[["parameters", "inference_per_second", "feature_bytes", "device"]].isna().all(axis=None)
 
 
 def test_the_program_writes_the_table(tmp_path: Path) -> None:
@@ -292,11 +316,10 @@ def test_the_program_writes_the_table(tmp_path: Path) -> None:
 def test_costs_need_stores_that_are_laid_out_and_no_values(tmp_path: Path) -> None:
     folder = tiny(tmp_path)
     study = copy.deepcopy(STUDY) | {"cost": {"batch": 4, "rounds": 1}}
-    study["heads"]["nowhere"] = {"family": "linear", "datasets": ["other"]}
     study["heads"]["few"] = {"family": "linear", "grid": 2, "autoencoders": ["identity"]}
     configure(folder, study)
     jobs = plan(folder, "results/cost.csv")
-    assert (jobs["cost"], jobs["lay_out_latents"]) == (3, 1)
+    assert (jobs["cost"], jobs["lay_out_latents"]) == (2, 1)
     assert not {"normalize", "encode", "decode"} & set(jobs)
     entries = Plan(Study(study)).costed("knn")
     assert [(entry["autoencoder"], entry["space"]) for entry in entries] == [("identity", "image"), ("lossy", "latent")]

@@ -40,9 +40,9 @@ def summarised(costs: list[Values]) -> list[Values]:
     for values in costs:
         line = {name: value for name, value in values.items() if name != "rounds"}
         for kind, speeds in values["rounds"].items():
-            base = np.array(costs[0]["rounds"][kind])
             line[f"{kind}_per_second"] = float(np.median(speeds))
-            line[f"{kind}_per_second_ratio"] = float(np.median(np.array(speeds) / base))
+            if kind in costs[0]["rounds"]:
+                line[f"{kind}_per_second_ratio"] = float(np.median(np.array(speeds) / costs[0]["rounds"][kind]))
         line |= {f"{name}_ratio": _ratio(costs[0].get(name), values.get(name)) for name in SIZES}
         lines.append(line)
     return lines
@@ -72,9 +72,9 @@ def tabulate(name: str, spec: HeadSpec, spaces: Iterable[Mapping[str, Any]], set
         different = tuple(dict.fromkeys(places))
         if different not in known:
             known[different] = measured(spec, list(different), settings)
-        found = dict(zip(different, known[different], strict=False))
-        costs = [found[place] | {"stored_bytes": 4 * math.prod(place.shape)} for place in places if place in found]
-        for entry, place, values in zip(entries, places, summarised(costs), strict=False):
+        found = dict(zip(different, known[different], strict=True))
+        costs = [found[place] | {"stored_bytes": 4 * math.prod(place.shape)} for place in places]
+        for entry, place, values in zip(entries, places, summarised(costs), strict=True):
             about = {key: entry[key] for key in ("dataset", "autoencoder", "space")}
             shape = "x".join(map(str, place.shape))
             lines.append({"head": name, "family": spec.family, **about, "shape": shape, **values})

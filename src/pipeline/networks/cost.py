@@ -21,7 +21,7 @@ TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 STEPS = 3
 """Steps of training after which memory is at its peak: an optimiser has its moments from the first on."""
 
-Step = Callable[[], None]
+Step = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,10 @@ class Steps:
         loss.backward()
         self.optimiser.step()
 
+    def kinds(self) -> dict[str, Step]:
+        """Return what takes one batch."""
+        return {"inference": self.infer, "training": self.train}
+
     def seconds(self, step: Step, count: int) -> float:
         """Return how long so many steps take."""
         self._wait()
@@ -134,32 +138,6 @@ class Steps:
             torch.cuda.synchronize(self.device)
 
 
-def throughput(networks: list[Steps], rounds: int, turn: float) -> list[dict[str, list[float]]]:
-    """Return samples per second in `inference` and `training` for each network, one number a round.
-
-    In every round each network has its turn of about so many seconds for each of the two, so that what else the machine
-    does falls on all of them.
-    """
-    found: list[dict[str, list[float]]] = [{"inference": [], "training": []} for _ in networks]
-    counts = [{name: _count(steps, step, turn) for name, step in _kinds(steps)} for steps in networks]
-    for _ in range(rounds):
-        for steps, count, of_network in zip(networks, counts, found, strict=True):
-            for name, step in _kinds(steps):
-                elapsed = steps.seconds(step, count[name])
-                of_network[name].append(steps.setting.batch * count[name] / elapsed)
-    return found
-
-
-def _kinds(steps: Steps) -> list[tuple[str, Step]]:
-    return [("inference", steps.infer), ("training", steps.train)]
-
-
-def _count(steps: Steps, step: Step, turn: float) -> int:
-    # The first step allocates, and chooses algorithms.
-    steps.seconds(step, 1)
-    return max(1, round(turn / max(steps.seconds(step, 1), 1e-6)))
-
-
 def peaks(build: Callable[[], nn.Module], setting: Setting) -> dict[str, float]:
     """Return the bytes that inference and training take at their peak, parameters and inputs included.
 
@@ -172,7 +150,7 @@ def peaks(build: Callable[[], nn.Module], setting: Setting) -> dict[str, float]:
         _warm_up()
     before = _used(device)
     steps, found = Steps(build(), setting, device), {}
-    for (name, step), times in zip(_kinds(steps), (1, STEPS), strict=True):
+    for (name, step), times in zip(steps.kinds().items(), (1, STEPS), strict=True):
         _forget_peak(device)
         for _ in range(times):
             step()
