@@ -261,6 +261,27 @@ class Plan:
         pairs = [(dataset, name) for dataset in self.study.compared for name in self.autoencoders(dataset)]
         return [f"results/covariates/{dataset}/{name}.csv" for dataset, name in pairs]
 
+    def costed(self, head: str) -> list[dict[str, Any]]:
+        """Return the spaces that a head's costs are measured in: of each data set its images, then its latents.
+
+        Reconstructions are shaped like images, and the latents of a fine-tuned autoencoder like its parent's.
+        """
+        spec, baseline, found = self.study.heads[head], self.study.baseline(), []
+        for dataset in self.study.labelled():
+            if spec.datasets and dataset not in spec.datasets:
+                continue
+            written = self.study.datasets[dataset]
+            about = {"dataset": dataset, "classes": len(written.classes), "exclusive": written.task != "multi-label"}
+            image = {"autoencoder": baseline, "space": "image", "store": f"results/images/{dataset}.zarr"}
+            found.append(about | image)
+            for name, entry in self.study.autoencoders.items():
+                if name == baseline or isinstance(entry, Finetuned):
+                    continue
+                if not spec.autoencoders or name in spec.autoencoders:
+                    store = f"{self.space('latent', dataset, name)}.zarr"
+                    found.append(about | {"autoencoder": name, "space": "latent", "store": store})
+        return found
+
     def gaps(self, dataset: str, autoencoder: str) -> dict[str, str]:
         """Return the score file of each head."""
         return {
