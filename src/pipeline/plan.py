@@ -113,7 +113,7 @@ class Plan:
     def head_code(self, dataset: str, autoencoder: str, head: str) -> list[str]:
         """Return the source files that training a head in a space of an autoencoder runs."""
         entry = self.study.heads[head]
-        modules = [families.module_name("heads", spec.family) for spec in (entry, *entry.nested())]
+        modules = [families.module_name("heads", entry.family)]
         if entry.needs_decoder:
             member = self.member(dataset, autoencoder)
             modules.append(families.module_name("autoencoders", member.spec.family))
@@ -224,7 +224,7 @@ class Plan:
 
     def viewed(self, space: str, dataset: str, autoencoder: str, head: str) -> "Viewed":
         """Return the views of a space, for a head that is trained on them."""
-        seen = self.views(dataset) if self.study.heads[head].sees_views else []
+        seen = self.views(dataset) if self.study.heads[head].sees_views() else []
         folders = [self.space(space, view, autoencoder) for view in seen]
         return Viewed(
             stores=[f"{folder}.zarr" for folder in folders],

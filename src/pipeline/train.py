@@ -86,7 +86,7 @@ def identity(asked: argparse.Namespace, spec: HeadSpec, data: Space) -> str:
     for name in ("teacher", "initial"):
         path: Path | None = getattr(asked, name)
         settings[name] = None if path is None else sha256(path)
-    modules = [families.module_name("heads", head.family) for head in (spec, *spec.nested())]
+    modules = [families.module_name("heads", spec.family)]
     if asked.decoder:
         entry = families.spec("autoencoders", json.loads(asked.decoder))
         settings["decoder_files"] = weights.verify(entry.files()) if isinstance(entry, AutoencoderSpec) else []

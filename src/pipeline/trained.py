@@ -83,8 +83,6 @@ class TrainedSpec(HeadSpec):
     deviation: ClassVar[float] = 1.0
     """Standard deviation that the inputs' channels are normalised to where no noise is added."""
 
-    sees_views: ClassVar[bool] = True
-
     epochs: Annotated[int, Field(ge=1)] = 60
     batch: Annotated[int, Field(ge=2)] = 32
     optimiser: Literal["adamw", "adam"] = "adamw"
@@ -130,6 +128,10 @@ class TrainedSpec(HeadSpec):
     def input_deviation(self) -> float:
         """The standard deviation of each channel of the inputs."""
         return self.deviation if self.noise is None else NOISE_DEVIATION
+
+    def sees_views(self) -> bool:
+        """Tell that every network is trained on views."""
+        return True
 
     def check_task(self, exclusive: bool) -> None:
         """Refuse a loss that is for the other kind of labels."""

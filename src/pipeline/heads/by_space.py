@@ -39,6 +39,10 @@ class Spec(HeadSpec):
         require_part(self.latents, "latents")
         return self
 
+    def sees_views(self) -> bool:
+        """Tell whether views are trained on: not as is published, where latents are of images as they are."""
+        return self.protocol == "matched"
+
     def check_task(self, exclusive: bool) -> None:
         """Refuse a loss that is for the other kind of labels."""
         self.pixels.check_task(exclusive)

@@ -34,6 +34,10 @@ class Spec(HeadSpec):
         require_part(self.student, "student")
         return self
 
+    def sees_views(self) -> bool:
+        """Tell that the student is trained on views, as its teacher is."""
+        return True
+
     def teachers(self) -> list[str]:
         """Return the names of the heads that must be trained before."""
         return [self.teacher]
