@@ -131,9 +131,10 @@ class Plan:
         return [member.spec.written()] if member.spec.decodes else []
 
     def given(self, space: str, dataset: str, autoencoder: str, head: str) -> dict[str, list[str]]:
-        """Return the files that a training is given beside its data: none, or one of each.
+        """Return the files that a training is given beside its data.
 
         A teacher is the head on the images; what a head starts from was trained in the same space of other images.
+        Of both there is one, or none.
         """
         entry = self.study.heads[head]
         first = entry.pretrained_on.get(dataset)
@@ -143,6 +144,7 @@ class Plan:
             "teacher": [f"results/heads/{dataset}/{baseline}/latent/{name}/{TRAINING}" for name in entry.teachers()],
             "initial": [f"results/heads/{first}/{autoencoder}/{space}/{head}/{WEIGHTS}"] if first else [],
             "decoder": self.member(dataset, autoencoder).spec.files() if decoded else [],
+            "loaded": entry.files(),
         }
 
     def trained_first(self, space: str, dataset: str, autoencoder: str, head: str) -> list[str]:
