@@ -23,11 +23,19 @@ include: "workflow/rules/pretrain.smk"
 
 
 rule all:
-    """Make the table and the page of the study."""
+    """Make the tables and the page of the study."""
     default_target: True
     input:
         "results/gap_table.csv",
         "results/gap_table.html",
         "results/fidelity.csv",
         "results/claims.csv",
+        expand(
+            "results/{table}.csv",
+            table=[
+                *("profile", "complexity", "groups", "reliability"),
+                *("initialisation", "covariates", "correlations"),
+            ],
+        ),
+        "results/depth.png",
     localrule: True

@@ -10,7 +10,8 @@ import pandas as pd
 
 from pipeline.files import write_atomically, write_text
 from pipeline.program import run
-from pipeline.report import Strip, claims, figure_png, render
+from pipeline.report import Further, Strip, claims, depth_png, figure_png, render
+from pipeline.report.results import Results, read_gaps
 from pipeline.store import Rows
 
 
@@ -50,25 +51,27 @@ def read_fidelity(path: Path) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Write the page and the figure."""
+    """Write the page and the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", type=Path, required=True)
     parser.add_argument("--fidelity", type=Path, required=True, help="the table of fidelity by class")
     parser.add_argument("--claims", type=Path, required=True, help="the table of claims about the whole study")
-    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--results", type=Path, required=True, help="folder of the stores and of all other tables")
     parser.add_argument("--title", required=True)
     parser.add_argument("--samples", type=int, default=2, help="samples shown of every data set")
     parser.add_argument("--page", type=Path, required=True)
-    parser.add_argument("--figure", type=Path, required=True)
+    parser.add_argument("--figure", type=Path, required=True, help="where the score is lost, with the first head")
+    parser.add_argument("--depth", type=Path, required=True, help="where the decoder restores it, as a figure")
     arguments = parser.parse_args()
-    table = pd.read_csv(arguments.table, dtype={"head": str, "metric": str})
+    table, further = read_gaps(arguments.table), Further.read(arguments.results)
     shown = list(strips(table, arguments.results, arguments.samples))
     folder = arguments.results / "index"
     data = {name: json.loads((folder / f"{name}.json").read_text()) for name in table["dataset"].unique()}
     fidelity, found = read_fidelity(arguments.fidelity), claims.read(arguments.claims)
-    write_text(arguments.page, render(table, shown, arguments.title, data, fidelity, found))
-    head = str(next(iter(table["head"].dropna()), ""))
+    write_text(arguments.page, render(table, shown, arguments.title, data, fidelity, found, further))
+    head = next(iter(Results.read(table).heads), "")
     write_atomically(arguments.figure, lambda path: figure_png(table, head, path))
+    write_atomically(arguments.depth, lambda path: depth_png(table, further.profile, path))
 
 
 if __name__ == "__main__":

@@ -67,17 +67,22 @@ rule tabulate_cells:
 
 
 rule illustrate:
-    """Draw the page that shows the table, with sample images of every data set."""
+    """Draw the page that shows the tables, with sample images of every data set, and the figures to copy."""
     input:
         code=plan.code("illustrate"),
         table="results/gap_table.csv",
         fidelity="results/fidelity.csv",
         claims="results/claims.csv",
+        further=expand(
+            "results/{table}.csv",
+            table=["profile", "complexity", "groups", "reliability", "initialisation", "correlations"],
+        ),
         indices=expand("results/index/{dataset}.{kind}", dataset=study.compared, kind=["parquet", "json"]),
         stores=[path for dataset in study.compared for path in plan.stores(dataset)],
     output:
         page="results/gap_table.html",
         figure="results/gap_table.png",
+        depth="results/depth.png",
     log:
         "logs/illustrate.log",
     conda:
@@ -88,4 +93,4 @@ rule illustrate:
     shell:
         "python -m pipeline.illustrate --table {input.table:q} --fidelity {input.fidelity:q} --claims {input.claims:q}"
         " --results {params.results:q} --title {params.title:q}"
-        " --page {output.page:q} --figure {output.figure:q} 2> {log:q}"
+        " --page {output.page:q} --figure {output.figure:q} --depth {output.depth:q} 2> {log:q}"

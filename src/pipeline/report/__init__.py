@@ -3,8 +3,10 @@
 The page is a function of its arguments alone: no clock, no network, no random number, so equal input gives equal bytes.
 """
 
+from pipeline.report.depth import depth_png
 from pipeline.report.figures import figure_png
+from pipeline.report.further import Further
 from pipeline.report.page import render
 from pipeline.report.strips import Strip
 
-__all__ = ["Strip", "figure_png", "render"]
+__all__ = ["Further", "Strip", "depth_png", "figure_png", "render"]

@@ -55,9 +55,10 @@ def section(results: Results, claims: pd.DataFrame) -> str:
     found = {head: part for head, part in found.items() if len(part)}
     if not found:
         return ""
-    sentences = "".join(f"<li>{_sentence(head, part)}</li>\n" for head, part in found.items())
+    labelled = {results.label(head): part for head, part in found.items()}
+    sentences = "".join(f"<li>{_sentence(head, part)}</li>\n" for head, part in labelled.items())
     cautions = dict.fromkeys(caution for part in found.values() for caution in part["caution"] if caution)
-    body = _table(metric, found)
+    body = _table(metric, labelled)
     name = text.html(text.metric_name(metric))
     return (
         f"<h2>What the study says as a whole</h2>\n{INTRODUCTION}<p>In {name}:</p>\n<ul>\n{sentences}</ul>\n"

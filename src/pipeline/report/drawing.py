@@ -1,4 +1,4 @@
-"""What both figures share: settings, panels, scales, and SVG that fits into a page."""
+"""What all figures share: settings, panels, scales, and SVG that fits into a page."""
 
 import io
 import math
@@ -12,6 +12,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pipeline.report import text
 
@@ -73,6 +74,14 @@ def grid(panels: int, columns: Sequence[int], width: float, margin: float, heigh
     return figure, list(axes[:panels])
 
 
+def key(figure: Figure, marks: Sequence[Line2D]) -> None:
+    """Put a legend above the panels, in as many columns as there is room for."""
+    # Inches: what a mark takes, and a character of the legend's size.
+    wide = 0.6 + 0.075 * max(len(str(mark.get_label())) for mark in marks)
+    columns = max(1, min(len(marks), int(figure.get_figwidth() / wide)))
+    figure.legend(handles=list(marks), loc="outside upper left", ncols=columns, frameon=False, labelcolor=INK)
+
+
 def limits(values: Sequence[float]) -> tuple[float, float]:
     """Return common limits that hold zero and every finite value with room at both ends."""
     finite = [0.0, *(value for value in values if math.isfinite(value))]
@@ -113,3 +122,8 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
     svg = re.sub(r'href="#', f'href="#{name}-', svg)
     svg = re.sub(r"url\(#", f"url(#{name}-", svg)
     return svg.replace("<svg", f'<svg role="img" aria-label="{text.html(alt)}"', 1)
+
+
+def plot(svg: str, caption: str) -> str:
+    """Return a figure of the page with its caption, both HTML."""
+    return f'<figure class="plot">\n{svg}\n<figcaption>{caption}</figcaption></figure>\n'

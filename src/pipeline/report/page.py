@@ -6,9 +6,24 @@ from typing import Any
 import pandas as pd
 
 from pipeline.report import claims as overall
-from pipeline.report import classes, headline, strips, tables, text
-from pipeline.report.drawing import inline_svg, settings
+from pipeline.report import (
+    classes,
+    correlates,
+    depth,
+    headline,
+    learning,
+    noise,
+    protocols,
+    rarity,
+    starts,
+    strips,
+    sureness,
+    tables,
+    text,
+)
+from pipeline.report.drawing import inline_svg, plot, settings
 from pipeline.report.figures import fidelity_figure, gap_figure, unplotted
+from pipeline.report.further import Further
 from pipeline.report.results import Results
 from pipeline.report.strips import Strip
 from pipeline.report.style import PAGE, SCRIPT, STYLE
@@ -25,6 +40,10 @@ HOW_TO_READ = (
     "lose nothing, so a gap like theirs is what the arrangement of the values alone costs this head.</p>\n"
 )
 
+NO_HEADLINE = (
+    "<h2>Which latents can a classifier learn from?</h2>\n<p>No head of this study gives every space the same chances "
+    "(protocol <em>matched</em>), so there is no headline. What the other heads score stands below.</p>\n"
+)
 NO_HEADS = "<p>No head was trained in this study: there are reconstructions to compare, and no gaps.</p>\n"
 
 
@@ -35,6 +54,7 @@ def render(
     data: Mapping[str, Mapping[str, Any]],
     fidelity: pd.DataFrame | None = None,
     claims: pd.DataFrame | None = None,
+    further: Further | None = None,
 ) -> str:
     """Return the whole report as one HTML page that needs nothing else.
 
@@ -45,6 +65,7 @@ def render(
         data: what is to be said of each dataset, by its name: the summary of stage `index`.
         fidelity: the table of fidelity by class; without it there is no such section.
         claims: the table of claims about the whole study; without it there is no such section.
+        further: the other tables; of one that has no rows there is no section.
 
     Raises:
         StudyError: for a table that is empty, lacks columns or holds a row twice, and for a strip that cannot be shown.
@@ -54,10 +75,26 @@ def render(
     with settings():
         parts += [_answer(results)] if results.heads else [NO_HEADS]
         parts += [] if claims is None else [overall.section(results, claims)]
-        parts += [_gap_figures(results), _fidelity_figures(results)] if results.heads else []
+        parts += [protocols.section(results, claims)]
+        parts += [_gap_figures(results)] if results.heads else []
+        parts += [] if further is None else _further(results, further)
+        parts += [_fidelity_figures(results)] if results.heads else []
     parts += [] if fidelity is None else [classes.section(results, fidelity)]
     parts += [_samples(results, strips), _data(results, data), _tables(results)]
     return PAGE.substitute(title=text.html(title), style=STYLE, script=SCRIPT, body="".join(parts))
+
+
+def _further(results: Results, further: Further) -> list[str]:
+    """Return the sections of what is known beyond one number, each empty where its table has no rows."""
+    return [
+        starts.section(results, further.initialisation),
+        depth.section(results, further.profile),
+        learning.section(results, further.profile, further.complexity),
+        noise.section(results, further.profile),
+        rarity.section(results, further.groups),
+        sureness.section(results, further.reliability),
+        correlates.section(results, further.correlations),
+    ]
 
 
 def _cautions(results: Results) -> str:
@@ -67,6 +104,8 @@ def _cautions(results: Results) -> str:
 
 def _answer(results: Results) -> str:
     head, metric = results.heads[0], results.metrics[0]
+    if not results.is_matched(head):
+        return NO_HEADLINE
     summary = f"<h2>Which latents can a classifier learn from?</h2>\n<p>{headline.summary(results, head, metric)}</p>\n"
     candidates = {row.dataset for row in results.select(head, metric) if not row.is_control}
     if not candidates:
@@ -80,10 +119,6 @@ def _answer(results: Results) -> str:
     )
 
 
-def _plot(svg: str, caption: str) -> str:
-    return f'<figure class="plot">\n{svg}\n<figcaption>{caption}</figcaption></figure>\n'
-
-
 def _gap_figures(results: Results) -> str:
     metric = results.metrics[0]
     name = text.metric_name(metric)
@@ -91,12 +126,12 @@ def _gap_figures(results: Results) -> str:
     for index, head in enumerate(head for head in results.heads if results.select(head, metric)):
         alt = f"Information loss and learnability gap in {name} with head {head}, by dataset; values: tables below"
         caption = (
-            f"<strong>Figure 1{_letter(results, index)}.</strong> Head {text.html(head)}: information loss and "
-            f"learnability gap in {text.html(name)}, point estimates with 95&nbsp;% intervals. All panels and heads "
-            "have one scale. Autoencoders stand in the order of their mean gap with the first head; controls, with a "
-            "known answer, on grey."
+            f"<strong>Figure 1{_letter(results, index)}.</strong> Head {text.html(results.label(head))}: information "
+            f"loss and learnability gap in {text.html(name)}, point estimates with 95&nbsp;% intervals. All panels and "
+            "heads have one scale. Autoencoders stand in the order of their mean gap with the first head; controls, "
+            "with a known answer, on grey."
         )
-        parts.append(_plot(inline_svg(gap_figure(results, head, metric), f"gap{index}", alt), caption))
+        parts.append(plot(inline_svg(gap_figure(results, head, metric), f"gap{index}", alt), caption))
     return "".join(parts)
 
 
@@ -115,13 +150,17 @@ def _fidelity_figures(results: Results) -> str:
         alt = f"PSNR against the learnability gap in {name} with head {head}, by dataset; values: tables below"
         left_out = text.listing(unplotted(results, head, metric))
         caption = (
-            f"<strong>Figure 2{_letter(results, index)}.</strong> Head {text.html(head)}: fidelity of the "
-            f"reconstructions against the learnability gap in {text.html(name)}, with 95&nbsp;% intervals. "
+            f"<strong>Figure 2{_letter(results, index)}.</strong> Head {text.html(results.label(head))}: fidelity of "
+            f"the reconstructions against the learnability gap in {text.html(name)}, with 95&nbsp;% intervals. "
             "Open grey: controls. Positions inside the lossless band (infinite PSNR) only keep points apart."
             + (f" Not drawn for want of a PSNR or a gap: {text.html(left_out)}." if left_out else "")
         )
-        plot = _plot(inline_svg(figure, f"fidelity{index}", alt), caption)
-        parts.append(plot if not parts else f"<details><summary>Head {text.html(head)}</summary>\n{plot}</details>\n")
+        drawn = plot(inline_svg(figure, f"fidelity{index}", alt), caption)
+        parts.append(
+            drawn
+            if not parts
+            else f"<details><summary>Head {text.html(results.label(head))}</summary>\n{drawn}</details>\n"
+        )
     return "<h2>Fidelity and learnability</h2>\n" + "".join(parts) if parts else ""
 
 
@@ -148,7 +187,7 @@ def _tables(results: Results) -> str:
     for head in results.heads:
         for metric in (metric for metric in results.metrics if results.select(head, metric)):
             state = "" if len(parts) > 1 else " open"
-            summary = f"{text.html(head)}, {text.html(text.metric_name(metric))}"
+            summary = f"{text.html(results.label(head))}, {text.html(text.metric_name(metric))}"
             body = tables.scores(results, head, metric)
             parts.append(f"<details{state}><summary>{summary}</summary>\n{body}</details>\n")
     state = "" if results.heads else " open"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import pandas as pd
@@ -11,6 +12,8 @@ from pipeline.controls import CONTROLS
 from pipeline.errors import StudyError
 
 HEADLINE_METRIC = "balanced_accuracy"
+MATCHED = "matched"
+"""The protocol of the headline; rows of any other, as published ones, are shown beside it and never enter it."""
 
 ENDS = ("", "_low", "_high")
 INTERVALS = ("image", "reconstruction", "latent", "information_loss", "learnability_gap", "total")
@@ -20,6 +23,9 @@ NUMBERS = (
     *("compression_ratio", "stored_bytes", "coded_bytes", "float32_retries"),
 )
 TEXTS = ("dataset", "autoencoder", "family", "head", "protocol", "metric", "latent_shape")
+
+
+_EMPTY = {name: [""] for name in (*NUMBERS, *(name + end for name in INTERVALS for end in ENDS))}
 
 
 class Interval(NamedTuple):
@@ -120,8 +126,20 @@ class Results:
 
     @property
     def heads(self) -> list[str]:
-        """Return the heads in the order of the table, without the empty one of reconstruction-only datasets."""
-        return unique(row.head for row in self.rows if row.head)
+        """Return the heads, those of the matched protocol first, then in the order of the table.
+
+        Reconstruction-only datasets have an empty one, which is left out.
+        """
+        return sorted(unique(row.head for row in self.rows if row.head), key=lambda head: not self.is_matched(head))
+
+    def is_matched(self, head: str) -> bool:
+        """Return whether a head gives every space the same chances: no other head is a headline."""
+        return all(row.protocol == MATCHED for row in self.rows if row.head == head)
+
+    def label(self, head: str) -> str:
+        """Return what a head is called where heads are shown together: with its protocol, unless that is `matched`."""
+        protocols = unique(row.protocol for row in self.rows if row.head == head and row.protocol != MATCHED)
+        return f"{head} (protocol: {', '.join(protocols)})" if protocols else head
 
     @property
     def metrics(self) -> list[str]:
@@ -144,6 +162,12 @@ class Results:
             if row.dataset == dataset:
                 first.setdefault(row.autoencoder, row)
         return sorted(first.values(), key=lambda row: row.is_control)
+
+
+def read_gaps(path: Path) -> pd.DataFrame:
+    """Read a gap table; a head, a data set or an autoencoder may be called "None" or "NA"."""
+    table = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=_EMPTY)
+    return table.astype({name: "float64" for name in _EMPTY if name in table.columns})
 
 
 def unique(values: Iterable[str]) -> list[str]:

@@ -37,7 +37,8 @@ def number(value: float, digits: int = 0) -> Cell:
     return text.number(value, digits), "" if math.isnan(value) else repr(value)
 
 
-def _score(value: Interval) -> Cell:
+def score(value: Interval) -> Cell:
+    """Return a cell with a score and its interval."""
     return text.interval(value, 2), number(value.value)[1]
 
 
@@ -93,7 +94,7 @@ def ranking(results: Results, head: str, metric: str) -> str:
 def _ranked(row: Row) -> list[Cell]:
     gap = row.learnability_gap
     changes = [change(row.information_loss), change(gap)]
-    return [name_cell(row.autoencoder), _score(row.latent), *changes, name_cell(READINGS[gap.side])]
+    return [name_cell(row.autoencoder), score(row.latent), *changes, name_cell(READINGS[gap.side])]
 
 
 def scores(results: Results, head: str, metric: str) -> str:
@@ -111,7 +112,7 @@ def scores(results: Results, head: str, metric: str) -> str:
 
 
 def _scored(row: Row) -> list[Cell]:
-    spaces = [_score(value) for value in (row.image, row.reconstruction, row.latent)]
+    spaces = [score(value) for value in (row.image, row.reconstruction, row.latent)]
     changes = [change(value) for value in (row.information_loss, row.learnability_gap, row.total)]
     runs = (f"{text.number(row.folds)} {text.TIMES} {text.number(row.seeds)}", number(row.folds * row.seeds)[1])
     counts = [runs, number(row.patients), number(row.units), number(row.samples)]

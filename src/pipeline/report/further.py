@@ -1,0 +1,125 @@
+"""The study's tables beside the gap table, as the report reads them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import pandas as pd
+
+from pipeline.errors import StudyError
+from pipeline.report.results import INTERVALS, Interval
+
+
+class Columns(NamedTuple):
+    """The columns that the report needs of a table."""
+
+    texts: tuple[str, ...]
+    numbers: tuple[str, ...]
+
+
+CELL = ("dataset", "autoencoder", "head")
+VALUE = ("value", "low", "high")
+COLUMNS = {
+    "profile": Columns((*CELL, "axis", "quantity", "metric"), ("at", *VALUE)),
+    "complexity": Columns(
+        (*CELL, "measure", "quantity", "metric", "reference", "bound"),
+        ("share", "epsilon", "from_labels", "to_labels", *VALUE, "defined"),
+    ),
+    "groups": Columns(
+        (*CELL, "group", "metric"),
+        ("classes", "folds", *(name + end for name in INTERVALS for end in ("", "_low", "_high"))),
+    ),
+    "reliability": Columns((*CELL, "space"), ("bin", "above", "upto", "confidence", "accuracy", "count")),
+    "initialisation": Columns(
+        ("dataset", "autoencoder", "metric", "quantity", "head", "space", "other_head", "other_space"), VALUE
+    ),
+    "correlations": Columns(
+        ("head", "metric", "covariate", "space", "caution"),
+        ("rho", "rho_within", "p", "p_holm", "smallest_p", "cells", "datasets"),
+    ),
+}
+"""By the name of the table, which is that of its file."""
+
+
+def _empty(name: str) -> pd.DataFrame:
+    return pd.DataFrame(columns=[*COLUMNS[name].texts, *COLUMNS[name].numbers])
+
+
+@dataclass(frozen=True)
+class Further:
+    """The tables beside the gap table; each may have no rows, and then the report has no such section."""
+
+    profile: pd.DataFrame = field(default_factory=lambda: _empty("profile"))
+    complexity: pd.DataFrame = field(default_factory=lambda: _empty("complexity"))
+    groups: pd.DataFrame = field(default_factory=lambda: _empty("groups"))
+    reliability: pd.DataFrame = field(default_factory=lambda: _empty("reliability"))
+    initialisation: pd.DataFrame = field(default_factory=lambda: _empty("initialisation"))
+    correlations: pd.DataFrame = field(default_factory=lambda: _empty("correlations"))
+
+    def __post_init__(self) -> None:
+        """Raise StudyError for a table with rows that lacks columns."""
+        for each in fields(self):
+            checked(getattr(self, each.name), each.name)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the tables from `<name>.csv` in the results folder; raise StudyError for one that lacks columns."""
+        return cls(**{name: read(folder / f"{name}.csv", name) for name in COLUMNS})
+
+
+def read(path: Path, name: str) -> pd.DataFrame:
+    """Read one of the tables; a head or a data set may be called "None" or "NA".
+
+    Raises:
+        StudyError: it has rows, but not the columns that are needed.
+    """
+    texts, numbers = COLUMNS[name]
+    kinds, empty = dict.fromkeys(texts, str), {number: [""] for number in numbers}
+    table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=empty)
+    checked(table, name)
+    # A study without labels has tables without these columns, and without rows.
+    return table.astype(dict.fromkeys(numbers, "float64")) if len(table) else _empty(name)
+
+
+def checked(table: pd.DataFrame, name: str) -> None:
+    """Raise StudyError for a table that has rows, but not the columns that are needed."""
+    texts, numbers = COLUMNS[name]
+    if len(table) and (missing := sorted({*texts, *numbers} - set(table.columns))):
+        raise StudyError(f"the table {name}.csv lacks the columns {', '.join(missing)}; make it again")
+
+
+class Place(NamedTuple):
+    """Whose curve it is, and in what."""
+
+    dataset: str
+    autoencoder: str
+    head: str
+    metric: str
+    quantity: str
+
+
+Record = Mapping[Any, Any]
+"""One row of a table, by its columns."""
+
+Curve = list[tuple[float, Interval]]
+"""Places on an axis, rising, with scores."""
+
+
+def along(profile: pd.DataFrame, axis: str) -> dict[Place, Curve]:
+    """Return the curves along an axis, in the order of the table."""
+    found: dict[Place, Curve] = {}
+    part = profile[profile["axis"] == axis].sort_values("at", kind="stable")
+    # Sorted along the axis, found in the order of the table.
+    for key in profile.loc[profile["axis"] == axis, list(Place._fields)].drop_duplicates().itertuples(index=False):
+        found[Place(*key)] = []
+    for row in part.to_dict("records"):
+        place = Place(*(row[name] for name in Place._fields))
+        found[place].append((float(row["at"]), interval(row)))
+    return found
+
+
+def interval(row: Record, name: str = "") -> Interval:
+    """Return the point with its interval of a row: `value`, `low`, `high`, or those of a column by this name."""
+    keys = (name, f"{name}_low", f"{name}_high") if name else VALUE
+    return Interval(*(float(row[key]) for key in keys))
