@@ -22,6 +22,7 @@ from pipeline.errors import StudyError
 from pipeline.heads import Space
 from pipeline.pooling import features
 from pipeline.store import Layout, Rows, lay_out, to_grid, write_shard
+from tests.studies import plan, tiny
 
 Floats = NDArray[np.float64]
 
@@ -80,11 +81,12 @@ def test_copies_and_too_few_samples_do_not_make_a_dimension() -> None:
     apart = squared_distances(gram(twice))
     assert covariates.two_nearest(apart) == pytest.approx(covariates.two_nearest(distances(points)), rel=0.15)
     assert math.isfinite(covariates.likeliest_dimension(apart))
-    same = squared_distances(gram(np.ones((30, 4))))
+    same = squared_distances(gram(np.ones((50, 4))))
     assert math.isnan(covariates.two_nearest(same))
     assert math.isnan(covariates.likeliest_dimension(same))
     assert math.isnan(covariates.two_nearest(distances(points[:2])))
-    assert math.isnan(covariates.likeliest_dimension(distances(points[:20])))
+    assert math.isnan(covariates.likeliest_dimension(distances(points[:39])))
+    assert math.isfinite(covariates.likeliest_dimension(distances(points[:40])))
 
 
 @given(st.integers(2, 30), st.integers(1, 40), st.integers(0, 2**32))
@@ -299,9 +301,16 @@ def test_the_program_describes_every_space_and_averages_members(tmp_path: Path) 
     assert len(both) == 21
     assert both.loc[("image", "cka"), "value"] == 1
     pd.testing.assert_series_equal(both.loc["image", "value"], both.loc["reconstruction", "value"])
-    # Four cells along a side are too few for a spectrum.
-    assert both["value"].isna().sum() == 1
+    # Four cells along a side are too few for a spectrum, and 30 patients for the likeliest dimension.
+    assert both["value"].isna().sum() == 1 + 3
     second = described(members[1:])
     mean = (first["value"] + second["value"]) / 2
     pd.testing.assert_series_equal(both["value"], mean, rtol=1e-4)
     assert set(both.loc["latent", "samples"]) == {30, 59}
+
+
+def test_every_entry_is_described_from_its_spaces_and_nothing_is_trained(tmp_path: Path) -> None:
+    folder = tiny(tmp_path)
+    jobs = plan(folder, "results/covariates.csv")
+    assert (jobs["describe"], jobs["describe_study"], jobs["decode"]) == (2, 1, 4)
+    assert not {"train", "measure", "standardize"} & set(jobs)

@@ -35,6 +35,7 @@ FAMILIES: dict[str, families.Kind] = {
     "encode": "autoencoders",
     "decode": "autoencoders",
     "train": "heads",
+    "cost": "heads",
 }
 SHIPPED = {"diffusers-kl": "kl", "diffusers-tiny": "tiny", "diffusers-vq": "vq"}
 CASES = [(f"pipeline.{stage}",) for stage in PLAIN]

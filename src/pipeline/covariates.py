@@ -62,12 +62,12 @@ def likeliest_dimension(distances: Floats) -> float:
         distances: n x n squared distances of samples that were drawn independently.
 
     Returns:
-        The dimension, NaN of 20 samples or fewer.
+        The dimension, NaN of fewer than 40 samples: 20 neighbours would not be near.
     """
     first, last = NEIGHBOURS
     nearest = _nearest(distances, last)
-    nearest = nearest[nearest[:, 0] > 0] if nearest.shape[1] == last else nearest[:0]
-    if not len(nearest):
+    nearest = nearest[nearest[:, 0] > 0]
+    if len(distances) < 2 * last or not len(nearest):
         return math.nan
     logs = np.log(nearest) / 2
     inverse = [(logs[:, [k - 1]] - logs[:, : k - 1]).mean() for k in range(first, last + 1)]

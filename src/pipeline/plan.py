@@ -113,7 +113,7 @@ class Plan:
     def head_code(self, dataset: str, autoencoder: str, head: str) -> list[str]:
         """Return the source files that training a head in a space of an autoencoder runs."""
         entry = self.study.heads[head]
-        modules = [families.module_name("heads", spec.family) for spec in (entry, *entry.nested())]
+        modules = [families.module_name("heads", entry.family)]
         if entry.needs_decoder:
             member = self.member(dataset, autoencoder)
             modules.append(families.module_name("autoencoders", member.spec.family))
@@ -222,9 +222,10 @@ class Plan:
         """Return a pattern of the names of all that is encoded: data sets and views."""
         return "|".join([*map(re.escape, self.study.datasets), self.all_views()])
 
-    def viewed(self, space: str, dataset: str, autoencoder: str) -> "Viewed":
-        """Return the views of a space."""
-        folders = [self.space(space, view, autoencoder) for view in self.views(dataset)]
+    def viewed(self, space: str, dataset: str, autoencoder: str, head: str) -> "Viewed":
+        """Return the views of a space, for a head that is trained on them."""
+        seen = self.views(dataset) if self.study.heads[head].sees_views() else []
+        folders = [self.space(space, view, autoencoder) for view in seen]
         return Viewed(
             stores=[f"{folder}.zarr" for folder in folders],
             layouts=[f"{folder}.zarr/zarr.json" for folder in folders],
@@ -257,8 +258,29 @@ class Plan:
 
     def covariates(self) -> list[str]:
         """Return the covariates of every entry on every data set."""
-        pairs = [(dataset, name) for dataset in self.study.datasets for name in self.autoencoders(dataset)]
+        pairs = [(dataset, name) for dataset in self.study.compared for name in self.autoencoders(dataset)]
         return [f"results/covariates/{dataset}/{name}.csv" for dataset, name in pairs]
+
+    def costed(self, head: str) -> list[dict[str, Any]]:
+        """Return the spaces that a head's costs are measured in: of each data set its images, then its latents.
+
+        Reconstructions are shaped like images, and the latents of a fine-tuned autoencoder like its parent's.
+        """
+        spec, baseline, found = self.study.heads[head], self.study.baseline(), []
+        for dataset in self.study.labelled():
+            if spec.datasets and dataset not in spec.datasets:
+                continue
+            written = self.study.datasets[dataset]
+            about = {"dataset": dataset, "classes": len(written.classes), "exclusive": written.task != "multi-label"}
+            image = {"autoencoder": baseline, "space": "image", "store": f"results/images/{dataset}.zarr"}
+            found.append(about | image)
+            for name, entry in self.study.autoencoders.items():
+                if name == baseline or isinstance(entry, Finetuned):
+                    continue
+                if not spec.autoencoders or name in spec.autoencoders:
+                    store = f"{self.space('latent', dataset, name)}.zarr"
+                    found.append(about | {"autoencoder": name, "space": "latent", "store": store})
+        return found
 
     def gaps(self, dataset: str, autoencoder: str) -> dict[str, str]:
         """Return the score file of each head."""

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pipeline import families, members, roster
 from pipeline.autoencoders import AutoencoderSpec
 from pipeline.benchmarks import BenchmarkSpec
+from pipeline.costs import Cost
 from pipeline.datasets import DatasetSpec
 from pipeline.errors import StudyError
 from pipeline.fidelity import Fidelity
@@ -58,6 +59,8 @@ class Entries(Spec):
     """Which classes are head, medium and tail classes."""
     augmentation: Augmentation = Augmentation()
     """Views of labelled images, for heads to be trained on."""
+    cost: Cost = Cost()
+    """How the costs of heads are measured."""
     benchmarks: dict[str, dict[str, Any]] = {}
     datasets: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     pretraining: dict[str, dict[str, Any]] = {}

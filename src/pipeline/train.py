@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file, save_file
 
-from pipeline import families, labels, reuse, sources, weights
+from pipeline import families, labels, reuse, sources, views, weights
 from pipeline.autoencoders import AutoencoderSpec, Staged
 from pipeline.ending import ending
 from pipeline.errors import StudyError
@@ -85,7 +86,7 @@ def identity(asked: argparse.Namespace, spec: HeadSpec, data: Space) -> str:
     for name in ("teacher", "initial"):
         path: Path | None = getattr(asked, name)
         settings[name] = None if path is None else sha256(path)
-    modules = [families.module_name("heads", head.family) for head in (spec, *spec.nested())]
+    modules = [families.module_name("heads", spec.family)]
     if asked.decoder:
         entry = families.spec("autoencoders", json.loads(asked.decoder))
         settings["decoder_files"] = weights.verify(entry.files()) if isinstance(entry, AutoencoderSpec) else []
@@ -164,10 +165,11 @@ def main() -> None:
     spec = families.spec("heads", json.loads(asked.spec))
     if not isinstance(spec, HeadSpec):
         raise StudyError(f"{type(spec).__module__}.Spec is not a HeadSpec")
-    _check(asked)
+    check(asked.store, asked.manifests)
     index = pd.read_parquet(asked.index)
     exclusive, classes = asked.task != "multi-label", json.loads(asked.classes)
-    data = space(asked.store, index, classes, exclusive, asked.image_size, pixels=asked.pixels, views=asked.views)
+    data = space(asked.store, index, classes, exclusive, asked.image_size, pixels=asked.pixels)
+    data = replace(data, views=views.read(asked.views, asked.view_manifests, data.values.shape))
     made_from = identity(asked, spec, data)
     files = [getattr(asked, name) for name in FILES]
     if same := reuse.take_over(asked.heads, made_from, files):
@@ -175,14 +177,6 @@ def main() -> None:
     else:
         fit(spec, data, index, asked, made_from)
     reuse.record(asked.made_from, made_from, files)
-
-
-def _check(asked: argparse.Namespace) -> None:
-    """Refuse damaged shards, of the space and of its views."""
-    check(asked.store, asked.manifests)
-    shards = len(asked.manifests)
-    for number, store in enumerate(asked.views):
-        check(store, asked.view_manifests[number * shards : (number + 1) * shards])
 
 
 if __name__ == "__main__":

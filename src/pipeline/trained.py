@@ -129,6 +129,10 @@ class TrainedSpec(HeadSpec):
         """The standard deviation of each channel of the inputs."""
         return self.deviation if self.noise is None else NOISE_DEVIATION
 
+    def sees_views(self) -> bool:
+        """Tell that every network is trained on views."""
+        return True
+
     def check_task(self, exclusive: bool) -> None:
         """Refuse a loss that is for the other kind of labels."""
         suited(self.loss, exclusive)
@@ -147,6 +151,13 @@ class TrainedSpec(HeadSpec):
         from pipeline.networks.trainer import fit
 
         return fit(self, space, split, seed, support)
+
+
+def require_part(entry: HeadSpec, name: str) -> None:
+    """Raise ValueError where an entry that is a part of another one sets what holds for the whole."""
+    whole = sorted((entry.model_fields_set & HeadSpec.model_fields.keys()) - {"family"})
+    if whole:
+        raise ValueError(f"'{whole[0]}' is said of the whole entry, and not of its '{name}'")
 
 
 class BackboneSpec(TrainedSpec):

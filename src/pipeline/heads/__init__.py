@@ -156,9 +156,9 @@ class HeadSpec(Spec):
     needs_decoder: ClassVar[bool] = False
     """Whether the head looks at what the frozen decoder makes of latents."""
 
-    def nested(self) -> "list[HeadSpec]":
-        """Return the entries that stand inside this one."""
-        return []
+    def sees_views(self) -> bool:
+        """Tell whether the head is trained on the views of a space, too."""
+        return False
 
     def teachers(self) -> list[str]:
         """Return the names of the heads on images that this one learns from: none, or one."""

@@ -51,14 +51,15 @@ class Spec(HeadSpec):
         return self._fitted(depths, counts, alone=stages is None)
 
     def _fitted(self, depths: list[tuple[Probe, Components]], counts: dict[str, int], alone: bool) -> Fitted:
-        tensors: dict[str, NDArray[np.generic]] = {}
+        # Which classes could be trained is a matter of the labels, and the same at every depth.
+        tensors: dict[str, NDArray[np.generic]] = {"trained": depths[0][0].decisions.trained}
         curves = []
         for depth, ((probe, reduced), name) in enumerate(zip(depths, counts, strict=True)):
             chosen = {"strength": np.array([self.strengths[probe.chosen]])}
             tensors |= {f"depth{depth}.{key}": value for key, value in (_tensors(probe, reduced) | chosen).items()}
             tried = pd.DataFrame({"strength": self.strengths, "validation": probe.tried})
-            about = {"depth": depth, "stage": name, "features": counts[name], "components": reduced.values.shape[1]}
-            curves.append(tried.assign(**about))
+            sizes = {"features": counts[name], "components": reduced.values.shape[1], "variance": reduced.variance}
+            curves.append(tried.assign(depth=depth, stage=name, **sizes))
         probes = [probe for probe, _ in depths]
         profile = () if alone else tuple(Point("depth", at, p.validation, p.test) for at, p in enumerate(probes))
         curve = pd.concat(curves, ignore_index=True)
@@ -87,9 +88,8 @@ def _scattered(values: NDArray[np.float64], rows: Rows, count: int) -> NDArray[n
 
 def _tensors(probe: Probe, reduced: Components) -> dict[str, NDArray[np.generic]]:
     """Return the probe as one linear function of the averaged activations: all that has to be known to apply it."""
-    own = probe.decisions.tensors()
     coefficients = probe.decisions.coefficients
-    return own | {
+    return {
         "coefficients": coefficients @ reduced.projection,
         "intercepts": probe.decisions.intercepts + coefficients @ reduced.offset,
         "components": np.array([reduced.values.shape[1]]),

@@ -1,0 +1,18 @@
+"""How the costs of heads are measured: part of the configuration."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.spec import Spec
+
+
+class Cost(Spec):
+    """What the configuration says of how costs are measured: the same in every space."""
+
+    batch: Annotated[int, Field(ge=2)] = 32
+    """Samples in a batch, of training and of inference."""
+    rounds: Annotated[int, Field(ge=1)] = 5
+    """How many turns each space is timed for; what is reported are medians."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What networks compute in; parameters are float32."""
