@@ -12,10 +12,10 @@ from pipeline import families
 from pipeline.autoencoders import Staged, batch_size
 from pipeline.errors import StudyError
 from pipeline.folds import Split
-from pipeline.heads import ALONE, Fitted, HeadSpec, Space, Support, balanced_accuracy
+from pipeline.heads import ALONE, Fitted, HeadSpec, Space, Stages, Support, balanced_accuracy
 from pipeline.natural_images import natural_images
 from pipeline.pooling import averages
-from pipeline.stage_features import StageFeatures, Stages, cells, components
+from pipeline.stage_features import StageFeatures, cells, components
 from tests.autoencoder_entries import read
 
 Floats = NDArray[np.float32]

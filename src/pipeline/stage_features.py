@@ -6,7 +6,6 @@ time, and only averages over a grid are kept, in float32.
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,11 +14,9 @@ from numpy.typing import NDArray
 from pipeline.autoencoders import batch_size
 from pipeline.errors import StudyError
 from pipeline.folds import Rows
-from pipeline.heads import Floats, Space
+from pipeline.heads import Floats, Space, Stages
 from pipeline.pooling import averages
 
-Stages = Callable[[Floats], Mapping[str, Floats]]
-"""m x c x h x w raw latents to the activations of the decoder's stages, m x c' x h' x w' each, from the latent on."""
 SPACE = "space"
 """The name of depth 0: the values of the space as they are."""
 

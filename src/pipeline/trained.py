@@ -174,6 +174,10 @@ class BackboneSpec(TrainedSpec):
     smallest: Annotated[int, Field(ge=1)] = 1
     """Cells along one side that the last map shall have: strides of the first stages are dropped, too, until it has."""
 
+    def files(self) -> list[str]:
+        """Return the file of weights, where there is one."""
+        return [self.weights] if self.weights else []
+
     def network(self, space: Space) -> nn.Module:
         """Return the model with a stem for this space."""
         from pipeline.networks.stems import backbone

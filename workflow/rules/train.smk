@@ -56,12 +56,13 @@ rule train:
         teacher=lambda wildcards: optional("teacher", plan.given(**wildcards)["teacher"]),
         initial=lambda wildcards: optional("initial", plan.given(**wildcards)["initial"]),
         decoder=lambda wildcards: optional("decoder", plan.decoder(**wildcards)),
+        decoder_files=lambda wildcards: optional("decoder-files", plan.given(**wildcards)["decoder"]),
     # exec: so that a signal to the job reaches the program.
     shell:
         "exec python -m pipeline.train --spec {params.spec:q} --index {input.index:q} --store {params.store:q}"
         " --manifests {input.manifests:q} --classes {params.classes:q} --task {params.task}"
         " --image-size {params.size} {params.pixels} --seeds {params.seeds}"
-        " {params.folds} {params.views} {params.view_manifests} {params.teacher} {params.initial} {params.decoder}"
+        " {params.folds} {params.views} {params.view_manifests} {params.teacher} {params.initial} {params.decoder} {params.decoder_files}"
         " --predictions {output.predictions:q}"
         " --profile {output.profile:q} --training {output.training:q} --weights {output.weights:q}"
         " --curves {output.curves:q} --heads {params.heads:q} --made-from {output.made_from:q}"

@@ -39,6 +39,10 @@ class Spec(HeadSpec):
         require_part(self.latents, "latents")
         return self
 
+    def files(self) -> list[str]:
+        """Return the files of both."""
+        return list(dict.fromkeys([*self.pixels.files(), *self.latents.files()]))
+
     def sees_views(self) -> bool:
         """Tell whether views are trained on: not as is published, where latents are of images as they are."""
         return self.protocol == "matched"

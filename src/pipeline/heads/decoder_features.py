@@ -6,7 +6,8 @@ reconstructions, which have no decoder behind them, get the probe on their value
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from pipeline.folds import Rows, Split
-from pipeline.heads import ALONE, Fitted, HeadSpec, Point, Space, Support
+from pipeline.heads import ALONE, Fitted, HeadSpec, Point, Space, Stages, Support
 from pipeline.linear_probe import Probe, fit_probe
-from pipeline.stage_features import Components, StageFeatures, Stages, components
+from pipeline.stage_features import Components, StageFeatures, components
 
 
 class Spec(HeadSpec):
@@ -33,6 +34,7 @@ class Spec(HeadSpec):
     strengths: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.001, 0.01, 0.1, 1.0]
     """Inverse strengths of the L2 penalty (scikit-learn's C) to choose from, one for all classes."""
 
+    needs_decoder: ClassVar[bool] = True
     _kept: "_Kept" = PrivateAttr(default_factory=lambda: _Kept())
 
     def fit(self, space: Space, split: Split, seed: int, support: Support = ALONE) -> Fitted:
@@ -49,6 +51,12 @@ class Spec(HeadSpec):
             x = _scattered(reduced.values, rows, len(space.values))
             depths.append((fit_probe(x, space, split, self.strengths), reduced))
         return self._fitted(depths, counts, alone=stages is None)
+
+    def stages(self, decoder: str, store: Path) -> Stages | None:
+        """Load the decoder."""
+        from pipeline.decoder_stages import load
+
+        return load(decoder, store)
 
     def _fitted(self, depths: list[tuple[Probe, Components]], counts: dict[str, int], alone: bool) -> Fitted:
         # Which classes could be trained is a matter of the labels, and the same at every depth.

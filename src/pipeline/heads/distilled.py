@@ -34,6 +34,10 @@ class Spec(HeadSpec):
         require_part(self.student, "student")
         return self
 
+    def files(self) -> list[str]:
+        """Return the files of the student."""
+        return self.student.files()
+
     def sees_views(self) -> bool:
         """Tell that the student is trained on views, as its teacher is."""
         return True
