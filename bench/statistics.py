@@ -14,6 +14,17 @@ from pipeline.metrics import METRICS, auroc, binary_auroc
 
 Floats = NDArray[np.float64]
 SAMPLES, CLASSES, REPLICATES = 22_000, 19, 10_000
+CLASSES_OF_PATIENTS = (
+    ((30, 30), 1, True),
+    ((60, 30, 20), 1, True),
+    ((12, 12), 5, True),
+    ((40, 15, 10), 5, True),
+    ((40, 12, 4), 5, False),
+    ((60, 20, 8, 1), 1, False),
+    ((40, 12, 4, 1), 5, False),
+    ((10, 10), 1, False),
+)
+"""Patients of each class in a fold, folds, and whether 93 to 97 % are demanded."""
 PART = 1000
 """Replicates whose weights are in memory at once: 176 MB."""
 
@@ -77,6 +88,12 @@ def coverage(studies: int = 2000) -> Iterator[Row]:
         bounds = ((0.93, True), (0.97, False)) if patients >= 60 else ((0, None),)
         for bound, low in bounds:
             yield Row(f"difference of AUROCs, {patients} patients: covered", share, bound, low, f"{studies} studies")
+    for sizes, folds, held in CLASSES_OF_PATIENTS:
+        share = float(np.mean([recall_is_covered(random, sizes, folds) for _ in range(studies)]))
+        what = f"difference of balanced accuracies, {'/'.join(map(str, sizes))} patients, {folds} folds: covered"
+        # As above: what few patients in the rarest class cost is told.
+        for bound, low in ((0.93, True), (0.97, False)) if held else ((0, None),):
+            yield Row(what, share, bound, low, f"{studies} studies")
     # No bound: the nested draws are what they are, and docs/architecture.md says what they cover.
     for datasets in (1, 4, 10, 20):
         found = [mean_is_covered(random, datasets) for _ in range(studies // 2)]
@@ -91,16 +108,51 @@ def area_is_covered(random: np.random.Generator, patients: int, replicates: int 
     patient. Scores are normal, with an effect of the patient that both classifiers share in part. So the expected
     area is Phi(shift / sqrt(2 variance)), whatever the clustering.
     """
-    labels = np.repeat(np.arange(patients) % 2, 5)
+    labels, number = np.repeat(np.arange(patients) % 2, 5), np.repeat(np.arange(patients), 5)
     shared, own = random.normal(size=(1, patients)), random.normal(size=(2, patients))
     effects = np.repeat((shared + own) / 2, 5, axis=1)
     shifts, variance = (1.5, 1.0), 0.5 + 1
     scores = effects + random.normal(size=effects.shape) + np.outer(shifts, labels)
-    weights = bootstrap.weights(np.repeat(np.arange(patients), 5), replicates, int(random.integers(1 << 30)))
+    within = bootstrap.strata(np.eye(2, dtype=np.int8)[labels], number)
+    weights = bootstrap.weights(number, replicates, int(random.integers(1 << 30)), within)
     first, second = (binary_auroc(row, labels, weights) for row in scores)
     true = [NormalDist().cdf(shift / np.sqrt(2 * variance)) for shift in shifts]
     low, high = bootstrap.interval((first - second)[1:])
     return low <= true[0] - true[1] <= high
+
+
+def recall_is_covered(
+    random: np.random.Generator, sizes: tuple[int, ...], folds: int, replicates: int = 400, drawn: bool = True
+) -> bool:
+    """Tell whether the interval of a difference of two balanced accuracies, mean over folds, holds the true one.
+
+    A fold has so many patients of each class, with three samples each. A patient is easy or hard, for both classifiers
+    alike; the second finds a sample with a chance that is 0.1 lower in every class, so the true difference is 0.1.
+
+    Args:
+        random: draws the study.
+        sizes: patients of each class in a fold.
+        folds: how many.
+        replicates: of the bootstrap.
+        drawn: whether patients are drawn within classes.
+    """
+    labels, means = np.repeat(np.repeat(np.arange(len(sizes)), sizes), 3), []
+    number, level = np.arange(len(labels)) // 3, np.linspace(0.8, 0.5, len(sizes))[labels]
+    one_hot = np.eye(len(sizes), dtype=np.int8)[labels]
+    within = bootstrap.strata(one_hot, number) if drawn else None
+    for _ in range(folds):
+        chance = np.clip(level + 0.3 * (random.beta(2, 2, sum(sizes)) - 0.5)[number], 0.1, 1)
+        weights = bootstrap.weights(number, replicates, int(random.integers(1 << 30)), within)
+        values = [_recall(random.random(len(labels)) < chance - less, one_hot, weights) for less in (0, 0.1)]
+        means.append(values[0] - values[1])
+    low, high = bootstrap.interval(np.mean(means, axis=0)[1:])
+    return low <= 0.1 <= high
+
+
+def _recall(found: NDArray[np.bool_], one_hot: NDArray[np.int8], weights: Floats) -> Floats:
+    # A sample that is not found is taken for the next class.
+    scores = np.where(found[:, None], one_hot, np.roll(one_hot, 1, axis=1)).astype(np.float64)
+    return METRICS["balanced_accuracy"](scores, one_hot.argmax(axis=1), weights)
 
 
 def mean_is_covered(random: np.random.Generator, datasets: int) -> bool:

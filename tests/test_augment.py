@@ -152,16 +152,19 @@ def test_only_labelled_data_sets_have_views_and_members_of_a_view_are_those_of_i
     study["datasets"]["plain"] = {key: value for key, value in study["datasets"]["blobs"].items() if key != "classes"}
     study["autoencoders"]["kl"] = {"family": "diffusers-kl", "folder": "resources/weights/kl"}
     study["autoencoders"]["tuned"] = {"family": "finetuned", "parent": "kl"}
+    study["heads"] = {"cnn": {"family": "timm"}, "probe": {"family": "linear"}}
     made = Plan(Study(study))
     assert made.views("blobs") == ["blobs.view0", "blobs.view1"]
     assert made.views("plain") == []
     for view in made.views("blobs"):
         assert made.member(view, "tuned-fold1") == made.member("blobs", "tuned-fold1")
         assert made.weights(view, "tuned-fold1") == made.weights("blobs", "tuned-fold1") != []
-    found = made.viewed("reconstruction", "blobs", "tuned-fold1")
+    found = made.viewed("reconstruction", "blobs", "tuned-fold1", "cnn")
     assert found.stores[1] == "results/reconstructions/blobs.view1/tuned-fold1.zarr"
     assert found.shards[2] == "results/reconstructions/blobs.view1/tuned-fold1.zarr/c/0/0/0/0"
     assert found.manifests[-1] == "results/reconstructions/blobs.view1/tuned-fold1/1.json"
+    # Not every head is trained on views.
+    assert made.viewed("latent", "blobs", "kl", "probe").stores == []
     assert Plan(Study(STUDY)).all_views() == "(?!)"
 
 

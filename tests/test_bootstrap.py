@@ -2,27 +2,76 @@
 
 import numpy as np
 import pytest
-from bench.statistics import area_is_covered
+from bench.statistics import area_is_covered, recall_is_covered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from pipeline.bootstrap import interval, weights
+from pipeline.bootstrap import BLOCK, LEAST, interval, strata, weights
 from pipeline.metrics import METRICS, MULTILABEL_METRICS
 
 
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(0, 5))
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), min_size=1, max_size=80), st.integers(0, 5))
 @settings(deadline=None)
-def test_patients_are_drawn_whole_and_as_many_as_there_are(patients: list[int], fold: int) -> None:
-    number = np.array(patients)
-    drawn = weights(number, 50, fold)
-    assert drawn.shape == (51, len(patients))
+def test_patients_are_drawn_whole_and_every_replicate_weighs_as_much_as_there_are(
+    pairs: list[tuple[int, int]], fold: int
+) -> None:
+    number = np.array([patient for patient, _ in pairs])
+    within = strata(np.eye(4, dtype=np.int8)[[label for _, label in pairs]], number)
+    drawn = weights(number, 50, fold, within)
+    assert drawn.shape == (51, len(pairs))
     np.testing.assert_array_equal(drawn[0], 1)
     firsts = np.unique(number, return_index=True)[1]
     for patient, first in zip(np.unique(number), firsts, strict=True):
         of_patient = drawn[:, number == patient]
         np.testing.assert_array_equal(of_patient, np.broadcast_to(drawn[:, [first]], of_patient.shape))
-    np.testing.assert_array_equal(drawn[:, firsts].sum(axis=1), len(firsts))
+        assert len(np.unique(within[number == patient])) == 1
+    np.testing.assert_allclose(drawn[:, firsts].sum(axis=1), len(firsts))
+    assert (drawn >= 0).all()
+
+
+@given(st.lists(st.integers(LEAST, 25), min_size=1, max_size=5), st.integers(0, 5))
+@settings(deadline=None)
+def test_a_stratum_weighs_the_same_in_every_replicate(sizes: list[int], fold: int) -> None:
+    within = np.repeat(np.arange(len(sizes)), sizes)
+    drawn = weights(np.arange(len(within)), 30, fold, within)
+    for stratum, size in enumerate(sizes):
+        np.testing.assert_allclose(drawn[:, within == stratum].sum(axis=1), size)
+
+
+def test_strata_of_few_patients_are_drawn_together_so_that_they_vary() -> None:
+    within = np.repeat(np.arange(4), (1, 4, 5, 40))
+    drawn = weights(np.arange(50), 200, 0, within)
+    np.testing.assert_allclose(drawn[:, within == 3].sum(axis=1), 40)
+    assert (drawn[1:, 0] != 1).all()
+    assert 0.2 < (drawn[1:, 0] == 0).mean() < 0.55
+    # What is left after a stratum is closed would be too small for one of its own.
+    np.testing.assert_allclose(weights(np.arange(15), 50, 0, np.repeat([0, 1], [3, 12])).sum(axis=1), 15)
+    assert len({*weights(np.arange(15), 50, 0, np.repeat([0, 1], [3, 12]))[:, :3].sum(axis=1).round(6)}) > 1
+
+
+def test_every_replicate_has_every_class_that_ten_patients_have() -> None:
+    labels = np.eye(4, dtype=np.int8)[np.repeat([0, 1, 2, 3], [300, 60, 12, 10])]
+    patients = np.arange(len(labels))
+    within = strata(labels, patients)
+    np.testing.assert_allclose(weights(patients, 500, 0, within) @ labels, np.tile([300, 60, 12, 10], (501, 1)))
+    assert (weights(patients, 500, 0) @ labels)[:, 3].min() < 4
+
+
+def test_a_patients_stratum_is_the_rarest_class_that_it_has() -> None:
+    labels = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 0], [-1, -1, -1], [1, 0, 1], [0, 0, 1]])
+    np.testing.assert_array_equal(strata(labels, np.array([0, 0, 1, 2, 3, 4, 5])), [1, 1, 0, 3, 3, 2, 2])
+
+
+def test_the_spread_of_a_stratified_mean_is_that_of_sampling_theory() -> None:
+    random = np.random.default_rng(2)
+    sizes = (10, 25, 90)
+    within, values = np.repeat(np.arange(3), sizes), random.normal(size=sum(sizes))
+    means = (weights(np.arange(sum(sizes)), 40_000, 0, within) @ values)[1:] / sum(sizes)
+    # Cochran 1977, 5.3: without replacement of nothing, sum of N_h^2 s_h^2 / n_h over N^2.
+    expected = sum(size * values[within == k].var(ddof=1) for k, size in enumerate(sizes)) / sum(sizes) ** 2
+    assert means.var() == pytest.approx(expected, rel=0.03)
+    assert means.mean() == pytest.approx(values.mean(), abs=4 * np.sqrt(expected / 40_000))
 
 
 def test_draws_are_the_same_every_time_and_others_in_every_fold() -> None:
@@ -33,9 +82,13 @@ def test_draws_are_the_same_every_time_and_others_in_every_fold() -> None:
 
 
 def test_a_patient_is_drawn_as_often_as_the_binomial_distribution_says() -> None:
-    count = weights(np.arange(10), 20_000, 0)[1:, 3]
+    count = weights(np.arange(10), 20_000, 0)[1:, 3] * 9 / 10
     for times in range(4):
-        assert np.mean(count == times) == pytest.approx(binom.pmf(times, 10, 0.1), abs=0.01)
+        assert np.mean(np.isclose(count, times)) == pytest.approx(binom.pmf(times, 9, 0.1), abs=0.01)
+
+
+def test_a_single_patient_cannot_vary() -> None:
+    np.testing.assert_array_equal(weights(np.array([7, 7, 7]), 20, 0), 1)
 
 
 def test_an_interval_holds_the_middle_of_the_replicates() -> None:
@@ -102,7 +155,23 @@ def test_the_interval_of_a_difference_of_areas_covers_the_truth_where_patients_a
     assert 0.91 <= share <= 0.985
 
 
+@pytest.mark.parametrize(("sizes", "folds", "least"), [((40, 12, 6), 4, 0.895), ((60, 20, 8, 1), 1, 0.85)])
+def test_rare_classes_do_not_make_the_interval_of_a_difference_too_sure(
+    sizes: tuple[int, ...], folds: int, least: float
+) -> None:
+    random = np.random.default_rng(9)
+    share = np.mean([recall_is_covered(random, sizes, folds, replicates=200) for _ in range(150)])
+    # 150 studies leave a standard error of 0.02. With a class of one patient, plain draws within classes cover 0.51.
+    assert least <= share <= 0.995
+
+
 def test_draws_do_not_depend_on_the_blocks_in_which_they_are_made() -> None:
-    patients = np.arange(40) // 2
-    drawn = np.random.default_rng([20260517, 3]).multinomial(20, np.full(20, 1 / 20), size=300)
-    np.testing.assert_array_equal(weights(patients, 300, 3)[1:], drawn[:, patients])
+    patients = np.arange(80) // 2
+    within = np.repeat([0, 1], [24, 56])
+    drawn = np.empty((300, 40))
+    for stratum, (first, last) in enumerate(((0, 12), (12, 40))):
+        generator, count = np.random.default_rng([20260517, 3, stratum]), last - first
+        times = generator.multinomial(count - 1, np.full(count, 1 / count), size=300)
+        drawn[:, first:last] = times * (count / (count - 1))
+    np.testing.assert_array_equal(weights(patients, 300, 3, within)[1:], drawn[:, patients])
+    assert 2 * BLOCK < 300

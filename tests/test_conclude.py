@@ -13,6 +13,7 @@ from pipeline import bootstrap, evaluate, hierarchical, significance
 from pipeline.conclude import COLUMNS, conclude, differences, files, of_cell
 from pipeline.errors import StudyError
 from pipeline.plan import Plan
+from pipeline.quantities import DIFFERENCES
 from pipeline.study import Study
 from tests.studies import STUDY
 
@@ -84,7 +85,7 @@ def test_a_cell_has_the_interval_of_the_gap_table_and_the_p_of_the_same_replicat
     flat = pd.read_parquet(scores / "a/kl/knn/resampled.parquet")
     columns = [f"r{number}" for number in range(B + 1)]
     table = evaluate.gaps(flat.drop(columns=columns).assign(values=list(flat[columns].to_numpy())))
-    for quantity in evaluate.DIFFERENCES:
+    for quantity in DIFFERENCES:
         row = one(claims, "cell", quantity, dataset="a", autoencoder="kl").iloc[0]
         ends = table.set_index("metric").loc["auroc", [quantity, f"{quantity}_low", f"{quantity}_high"]]
         np.testing.assert_allclose(row[["value", "low", "high"]].astype(float), ends.astype(float), atol=1e-15)
@@ -120,7 +121,7 @@ def test_means_are_over_data_sets_of_means_over_candidates(claims: pd.DataFrame,
 
 
 def test_the_three_quantities_add_up_where_all_candidates_have_them(claims: pd.DataFrame) -> None:
-    parts = [one(claims, "dataset", name, dataset="b")["value"].item() for name in evaluate.DIFFERENCES]
+    parts = [one(claims, "dataset", name, dataset="b")["value"].item() for name in DIFFERENCES]
     assert parts[0] + parts[1] == pytest.approx(parts[2])
 
 
@@ -167,6 +168,7 @@ def test_controls_are_no_candidates_and_a_study_of_them_claims_nothing() -> None
 def test_the_program_reads_what_the_plan_names_and_writes_the_same_bytes_twice(scores: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pipeline.conclude", "--plan", json.dumps(PLAN), "--scores", str(scores)]
     for name in ("1.csv", "2.csv"):
-        subprocess.run([*command, "--claims", str(tmp_path / name)], check=True)
+        outputs = ["--claims", str(tmp_path / name), "--initialisation", str(tmp_path / f"initialisation{name}")]
+        subprocess.run([*command, "--roles", "{}", *outputs], check=True)
     assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
     assert list(pd.read_csv(tmp_path / "1.csv").columns) == COLUMNS

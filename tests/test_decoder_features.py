@@ -12,10 +12,10 @@ from pipeline import families
 from pipeline.autoencoders import Staged, batch_size
 from pipeline.errors import StudyError
 from pipeline.folds import Split
-from pipeline.heads import ALONE, Fitted, HeadSpec, Space, Support, balanced_accuracy
+from pipeline.heads import ALONE, Fitted, HeadSpec, Space, Stages, Support, balanced_accuracy
 from pipeline.natural_images import natural_images
 from pipeline.pooling import averages
-from pipeline.stage_features import StageFeatures, Stages, cells, components
+from pipeline.stage_features import StageFeatures, cells, components
 from tests.autoencoder_entries import read
 
 Floats = NDArray[np.float32]
@@ -134,6 +134,8 @@ def test_components_are_those_of_the_covariance_of_the_training_rows() -> None:
     shares = np.square(reduced.values[train]).mean(axis=0)
     np.testing.assert_allclose(shares / shares.sum(), values[:-5:-1] / values[:-5:-1].sum(), rtol=1e-4)
     assert shares.mean() == pytest.approx(1, rel=1e-6)
+    assert reduced.variance == pytest.approx(values[:-5:-1].sum() / 12, rel=1e-5)
+    assert components(vectors, train, 12).variance == pytest.approx(1, rel=1e-6)
     standard = (vectors[train] - vectors[train].mean(axis=0)) / vectors[train].std(axis=0)
     correlations = np.corrcoef(np.hstack([reduced.values[train], standard @ axes[:, :-5:-1]]).T)[:4, 4:]
     np.testing.assert_allclose(np.abs(np.diag(correlations)), 1, atol=1e-4)

@@ -19,8 +19,10 @@ from sklearn.metrics import (
 
 from pipeline import bootstrap, labels
 from pipeline.errors import StudyError
-from pipeline.evaluate import DIFFERENCES, SPACES, Cells, Truth, cells, flatten, gaps, replicate, scores, truth
+from pipeline.evaluate import OUTPUTS, flatten, gaps, replicate, scores
 from pipeline.metrics import METRICS, MULTILABEL_METRICS
+from pipeline.quantities import DIFFERENCES, SPACES
+from pipeline.tested import Cells, Truth, cells, truth
 
 CLASSES = ["a", "b", "c"]
 SEEDS, FOLDS, B = (0, 4), 3, 200
@@ -155,7 +157,8 @@ def test_intervals_are_of_paired_differences_averaged_over_folds_and_seeds(
         for seed in SEEDS:
             image, latent = (test[s].query(f"fold == {fold} and seed == {seed}") for s in ("image", "latent"))
             rows = image["row"].to_numpy()
-            drawn = bootstrap.weights(patients[rows], B, fold)
+            within = bootstrap.strata(labels.of(study.index, CLASSES)[rows], patients[rows])
+            drawn = bootstrap.weights(patients[rows], B, fold, within)
             metric, columns = METRICS["balanced_accuracy"], ["score_0", "score_1", "score_2"]
             one, two = (metric(part[columns].to_numpy(), study.numbers()[rows], drawn) for part in (image, latent))
             differences.append(one - two)
@@ -261,7 +264,8 @@ def test_an_unusable_image_of_a_series_leaves_the_mean_to_the_others(study: Case
 
 def test_scores_hold_every_cell_and_each_class(study: Case) -> None:
     made = scores(study.truth(), study.cells(), study.replicate())
-    assert len(made) == len(SPACES) * len(SEEDS) * FOLDS * (len(METRICS) + len(CLASSES))
+    calibration = ("ece", "log_loss")
+    assert len(made) == len(SPACES) * len(SEEDS) * FOLDS * (len(METRICS) + len(calibration) + len(CLASSES))
     one = made[(made["metric"] == "recall") & (made["space"] == "latent") & (made["fold"] == 1) & (made["seed"] == 4)]
     part = study.predictions["latent"].query("part == 'test' and fold == 1 and seed == 4")
     given, numbers = part[["score_0", "score_1", "score_2"]].to_numpy(), study.numbers()[part["row"]]
@@ -349,13 +353,14 @@ def test_the_program_writes_the_same_bytes_twice(task: str, unit: str, tmp_path:
     case.index.to_parquet(tmp_path / "index.parquet")
     command = [sys.executable, "-m", "pipeline.evaluate", "--index", str(tmp_path / "index.parquet")]
     command += ["--classes", '["a", "b", "c"]', "--task", task, "--unit", unit, "--replicates", str(B)]
+    command += ["--cell", '{"dataset": "d", "autoencoder": "x", "head": "knn"}', "--thresholds", "{}"]
     for space, part in case.predictions.items():
         part.to_parquet(tmp_path / f"{space}.parquet")
         command += [f"--{space}", str(tmp_path / f"{space}.parquet")]
     written = []
     for run in ("1", "2"):
-        outputs = [tmp_path / run / name for name in ("gap.csv", "scores.csv", "resampled.parquet")]
-        names = ("--gap", "--scores", "--resampled")
+        names = [f"--{name}" for name in (*OUTPUTS, "resampled")]
+        outputs = [tmp_path / run / f"{name}.csv" for name in OUTPUTS] + [tmp_path / run / "resampled.parquet"]
         arguments = [str(word) for pair in zip(names, outputs, strict=True) for word in pair]
         subprocess.run([*command, *arguments], check=True)
         written.append([path.read_bytes() for path in outputs])

@@ -15,11 +15,41 @@ from sklearn.neighbors import KNeighborsClassifier
 from pipeline import families
 from pipeline.errors import StudyError
 from pipeline.folds import Split
-from pipeline.heads import ABSENT, Fitted, HeadSpec, Space, balanced_accuracy, channel_statistics, selection_score
+from pipeline.heads import (
+    ABSENT,
+    ALONE,
+    Fitted,
+    HeadSpec,
+    Space,
+    Support,
+    balanced_accuracy,
+    channel_statistics,
+    selection_score,
+)
 from pipeline.pooling import features
 
 SMALL = {"model": "resnet10t", "arguments": {"stem_width": 8, "channels": [8, 8, 8, 8]}, "epochs": 2, "batch": 16}
-OPTIONS: dict[str, dict[str, Any]] = {"timm": {**SMALL, "learning_rate": 0.01}, "knn": {}, "linear": {}}
+FILM = {"arguments": {"depths": [1, 1, 1, 1], "dims": [8, 8, 8, 8]}, "epochs": 2, "batch": 16, "learning_rate": 0.01}
+MLP = {"width": 16, "depth": 1, "epochs": 2, "batch": 16, "learning_rate": 0.01}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "timm": {**SMALL, "learning_rate": 0.01},
+    "film-convnext": {**FILM, "noise": {"distribution": "log-normal", "mean": -3.0, "evaluated": 2}},
+    "mlp": MLP,
+    "transformer": {"tokens": 16, "width": 8, "heads": 2, "epochs": 2, "batch": 16, "learning_rate": 0.01},
+    "distilled": {"teacher": "cnn", "student": {"family": "mlp", **MLP}},
+    "by-space": {"pixels": {"family": "knn"}, "latents": {"family": "mlp", **MLP}},
+    "knn": {},
+    "linear": {},
+}
+LONGER: dict[str, dict[str, Any]] = {
+    "timm": {"epochs": 8},
+    "film-convnext": {"epochs": 40, "learning_rate": 0.02},
+    "mlp": {"epochs": 20},
+    "transformer": {"epochs": 20},
+    "distilled": {"student": {"family": "mlp", **MLP, "epochs": 20}},
+    "by-space": {"latents": {"family": "mlp", **MLP, "epochs": 20}},
+}
+PLAIN = ("knn", "linear")
 HEADS = families.names("heads")
 PARTS = Split(0, np.arange(60), np.arange(60, 90), np.arange(90, 150))
 
@@ -28,6 +58,12 @@ def head(family: str, **options: object) -> HeadSpec:
     spec = families.spec("heads", {"family": family, **OPTIONS.get(family, {}), **options})
     assert isinstance(spec, HeadSpec)
     return spec
+
+
+def fit(family: str, space: Space, split: Split, seed: int, **options: object) -> Fitted:
+    """Train; where there must be a teacher, it knows the labels of the training rows."""
+    teacher = 3 * space.labels[split.train][None].astype(np.float32)
+    return head(family, **options).fit(space, split, seed, Support(teacher) if family == "distilled" else ALONE)
 
 
 def single(values: NDArray[np.float32], numbers: NDArray[np.integer], classes: int = 2, stride: int = 1) -> Space:
@@ -73,13 +109,13 @@ def test_every_family_is_tested_here() -> None:
 def test_the_same_values_in_two_spaces_give_the_same_scores_bit_for_bit(family: str, task: str) -> None:
     one, other = TOYS[task](0.3), TOYS[task](0.3)
     assert one.values is not other.values
-    assert same(head(family).fit(one, PARTS, 3), head(family).fit(other, PARTS, 3))
+    assert same(fit(family, one, PARTS, 3), fit(family, other, PARTS, 3))
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("family", HEADS)
 def test_scores_are_finite_log_probabilities_of_the_splits_rows(family: str, classes: int) -> None:
-    fitted = head(family).fit(toy(1.0, classes=classes), PARTS, 0)
+    fitted = fit(family, toy(1.0, classes=classes), PARTS, 0)
     for scores, rows in [(fitted.validation, PARTS.validation), (fitted.test, PARTS.test)]:
         assert scores.shape == (len(rows), classes)
         assert scores.dtype == np.float32
@@ -90,16 +126,14 @@ def test_scores_are_finite_log_probabilities_of_the_splits_rows(family: str, cla
 @pytest.mark.parametrize("family", HEADS)
 def test_a_head_learns_what_can_be_told_apart(family: str) -> None:
     space = toy(3.0)
-    longer = {"epochs": 6} if family == "timm" else {}
-    fitted = head(family, **longer).fit(space, PARTS, 0)
+    fitted = fit(family, space, PARTS, 0, **LONGER.get(family, {}))
     assert balanced_accuracy(fitted.test, space.numbers[PARTS.test]) > 0.9
 
 
 @pytest.mark.parametrize("family", HEADS)
 def test_a_head_answers_each_of_several_labels_by_itself(family: str) -> None:
     space, truth = several(3.0), several(3.0, missing=0.0).labels[PARTS.test]
-    longer = {"epochs": 8} if family == "timm" else {}
-    fitted = head(family, **longer).fit(space, PARTS, 0)
+    fitted = fit(family, space, PARTS, 0, **LONGER.get(family, {}))
     assert fitted.test.dtype == np.float32
     assert not fitted.curve.empty
     for k in range(2):
@@ -112,7 +146,7 @@ def test_a_head_answers_each_of_several_labels_by_itself(family: str) -> None:
 @pytest.mark.parametrize("family", HEADS)
 def test_a_head_is_at_chance_on_noise(family: str) -> None:
     spaces = [toy(0.0, seed) for seed in range(4)]
-    values = [balanced_accuracy(head(family).fit(space, PARTS, 0).test, space.numbers[PARTS.test]) for space in spaces]
+    values = [balanced_accuracy(fit(family, space, PARTS, 0).test, space.numbers[PARTS.test]) for space in spaces]
     # 240 test samples leave a standard error of 0.03.
     assert 0.38 < np.mean(values) < 0.62
 
@@ -123,7 +157,7 @@ def test_nothing_of_the_test_rows_reaches_validation_scores_or_weights(family: s
     space, other = TOYS[task](0.5), TOYS[task](0.5)
     other.values[PARTS.test] = 1e3
     other.labels[PARTS.test] = [1, 0]
-    one, two = head(family).fit(space, PARTS, 0), head(family).fit(other, PARTS, 0)
+    one, two = fit(family, space, PARTS, 0), fit(family, other, PARTS, 0)
     np.testing.assert_array_equal(one.validation, two.validation)
     assert all(np.array_equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
     assert not np.array_equal(one.test, two.test)
@@ -136,16 +170,16 @@ def test_a_row_of_no_part_is_never_read(family: str, task: str) -> None:
     split = Split(0, np.arange(10, 60), np.arange(60, 90), np.arange(100, 150))
     for rows in (slice(0, 10), slice(90, 100)):
         other.values[rows], other.labels[rows] = np.nan, -1
-    assert same(head(family).fit(space, split, 0), head(family).fit(other, split, 0))
+    assert same(fit(family, space, split, 0), fit(family, other, split, 0))
 
 
 @pytest.mark.parametrize("family", HEADS)
 def test_a_class_whose_training_rows_are_all_on_one_side_has_a_finite_score(family: str) -> None:
     space = several(3.0)
     space.labels[PARTS.train, 1] = 0
-    fitted = head(family).fit(space, PARTS, 0)
+    fitted = fit(family, space, PARTS, 0)
     assert np.isfinite(fitted.test).all()
-    if family != "timm":
+    if family in PLAIN:
         np.testing.assert_allclose(fitted.test[:, 1], np.log(1 / 61), rtol=1e-6)
         np.testing.assert_array_equal(fitted.tensors["trained"], [True, False])
 
@@ -154,10 +188,10 @@ def test_a_class_whose_training_rows_are_all_on_one_side_has_a_finite_score(fami
 def test_a_class_that_no_training_row_knows_has_a_finite_score(family: str) -> None:
     space = several(3.0, missing=0.0)
     space.labels[PARTS.train, 1] = -1
-    fitted = head(family).fit(space, PARTS, 0)
+    fitted = fit(family, space, PARTS, 0)
     assert np.isfinite(fitted.test).all()
     assert all(np.isfinite(value).all() for value in fitted.tensors.values())
-    if family != "timm":
+    if family in PLAIN:
         np.testing.assert_array_equal(fitted.test[:, 1], 0)
 
 
@@ -165,7 +199,7 @@ def test_a_class_that_no_training_row_knows_has_a_finite_score(family: str) -> N
 def test_an_exclusive_class_without_training_rows_is_never_predicted_and_changes_no_other(family: str) -> None:
     two = toy(0.5)
     gap = Space(two.values, np.insert(two.labels, 1, 0, axis=1), True, 1)
-    without, fitted = head(family).fit(two, PARTS, 0), head(family).fit(gap, PARTS, 0)
+    without, fitted = fit(family, two, PARTS, 0), fit(family, gap, PARTS, 0)
     np.testing.assert_array_equal(fitted.test[:, 1], ABSENT)
     np.testing.assert_allclose(fitted.test[:, [0, 2]], without.test, atol=1e-6)
     np.testing.assert_array_equal(fitted.tensors["trained"], [True, False, True])
@@ -338,7 +372,7 @@ def test_a_test_sample_far_outside_the_training_rows_still_has_finite_scores() -
     space = toy(3.0)
     space.values[PARTS.test] *= 1e6
     for family in ("linear", "knn"):
-        assert np.isfinite(head(family).fit(space, PARTS, 0).test).all()
+        assert np.isfinite(fit(family, space, PARTS, 0).test).all()
 
 
 def test_neighbours_of_balanced_classes_vote_as_scikit_learns() -> None:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from pipeline import frechet
-from pipeline.collect import collect
+from pipeline.collect import NOTHING, collect, files
+from pipeline.plan import Plan
 from pipeline.store import Layout, lay_out, write_shard
+from pipeline.study import Study
 from pipeline.tabulate import (
     CLASS_COLUMNS,
     COLUMNS,
@@ -28,6 +30,7 @@ from pipeline.tabulate import (
     tabulate,
     write_table,
 )
+from tests.studies import STUDY
 
 METRICS = ["balanced_accuracy", "mcc", "auroc"]
 FIDELITY: dict[str, Any] = {
@@ -267,3 +270,33 @@ def test_tables_are_put_below_one_another_as_they_are() -> None:
     assert collect(["a,b\n1,0.10\n", "a,b\n2,\n3,x\n"]) == "a,b\n1,0.10\n2,\n3,x\n"
     with pytest.raises(ValueError, match="different columns"):
         collect(["a,b\n1,2\n", "a,c\n1,2\n"])
+
+
+CELLS = {"a": {"knn": ["kl", "jpeg"], "cnn": ["kl"]}, "b": {"knn": ["kl"], "cnn": []}}
+
+
+def test_tables_of_cells_are_joined_by_data_set_autoencoder_and_head(tmp_path: Path) -> None:
+    keys = [path.parts[:3] for path in files(CELLS, Path(), "groups.csv")]
+    assert keys == [("a", "kl", "knn"), ("a", "kl", "cnn"), ("a", "jpeg", "knn"), ("b", "kl", "knn")]
+    for key in keys:
+        path = tmp_path.joinpath(*key, "groups.csv")
+        path.parent.mkdir(parents=True)
+        path.write_text(f"dataset,autoencoder,head,value\n{','.join(key)},0.10\n")
+    command = [sys.executable, "-m", "pipeline.collect", "--scores", str(tmp_path)]
+    for cells, expected in ((CELLS, [f"{','.join(key)},0.10" for key in keys]), ({}, [])):
+        out = ["--table", str(tmp_path / "groups.csv"), "--cells", json.dumps(cells)]
+        subprocess.run([*command, *out], check=True)
+        assert (tmp_path / "groups.csv").read_text().splitlines()[1:] == expected
+    assert (tmp_path / "groups.csv").read_text() == NOTHING
+
+
+def test_the_plan_names_the_cells_of_every_head_and_their_tables() -> None:
+    study = {**STUDY, "initialisation": {"scratch": "knn", "pretrained": "linear"}}
+    study["heads"] = {**STUDY["heads"], "linear": {"family": "linear", "autoencoders": ["lossy"]}}
+    plan = Plan(Study(study))
+    assert json.loads(plan.cells()) == {"blobs": {"knn": ["identity", "lossy"], "linear": ["identity", "lossy"]}}
+    joined = {str(path) for path in files(json.loads(plan.cells()), Path("results/scores"), "profile.csv")}
+    assert set(plan.evaluated("profile")) == joined
+    assert plan.profiles("latent", "blobs", "lossy", "knn") == ["results/heads/blobs/lossy/latent/knn/profile.parquet"]
+    assert json.loads(plan.roles()) == {"scratch": "knn", "pretrained": "linear"}
+    assert json.loads(Plan(Study(STUDY)).roles()) == {}

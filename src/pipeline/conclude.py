@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import bootstrap, hierarchical, significance
+from pipeline import bootstrap, hierarchical, initialisation, significance
 from pipeline.errors import StudyError
-from pipeline.evaluate import DIFFERENCES
 from pipeline.files import write_atomically
 from pipeline.program import run
+from pipeline.quantities import DIFFERENCES, grids
 
 Floats = NDArray[np.float64]
 Values = dict[str, Any]
@@ -50,22 +50,13 @@ def differences(resampled: pd.DataFrame) -> dict[tuple[str, str], Floats]:
     Raises:
         StudyError: a fold lacks a seed, or has it twice.
     """
-    found = {(str(m), str(s)): _grid(part) for (m, s), part in resampled.groupby(["metric", "space"], sort=False)}
+    found = grids(resampled)
     return {
         (metric, quantity): found[metric, a] - found[metric, b]
         for metric in dict.fromkeys(metric for metric, _ in found)
         for quantity, (a, b) in DIFFERENCES.items()
         if (metric, a) in found and (metric, b) in found
     }
-
-
-def _grid(part: pd.DataFrame) -> Floats:
-    part = part.sort_values(["fold", "seed"])
-    folds, seeds = part["fold"].nunique(), part["seed"].nunique()
-    if len(part) != folds * seeds or part.duplicated(["fold", "seed"]).any():
-        raise StudyError("the replicates do not have every seed in every fold once")
-    columns = [f"r{number}" for number in range(sum(name[1:].isdigit() for name in part.columns))]
-    return part[columns].to_numpy(np.float64).reshape(folds, seeds, -1)
 
 
 def mean_of(candidates: Mapping[str, Floats]) -> Floats:
@@ -196,7 +187,7 @@ def files(plan: Mapping[str, Mapping[str, Sequence[str]]], scores: Path) -> dict
 
 
 def main() -> None:
-    """Write the table of claims.
+    """Write the table of claims, and what comes of pretraining and what of the space.
 
     The plan is a JSON object with one entry a data set: each of its heads, with the candidates that it is trained in.
     """
@@ -204,10 +195,17 @@ def main() -> None:
     parser.add_argument("--plan", required=True, help=main.__doc__)
     parser.add_argument("--scores", type=Path, required=True, help="the folder of stage evaluate")
     parser.add_argument("--claims", type=Path, required=True)
+    parser.add_argument("--roles", required=True, help="JSON: scratch, pretrained, published to a head; {}: no split")
+    parser.add_argument("--initialisation", type=Path, required=True)
     arguments = parser.parse_args()
-    table = conclude(files(json.loads(arguments.plan), arguments.scores))
+    read = files(json.loads(arguments.plan), arguments.scores)
+    _write(arguments.claims, conclude(read))
+    _write(arguments.initialisation, initialisation.split(read, json.loads(arguments.roles)))
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
     # Significant digits, not decimals: p values can be small.
-    write_atomically(arguments.claims, lambda path: table.to_csv(path, index=False, float_format="%.6g"))
+    write_atomically(path, lambda temporary: table.to_csv(temporary, index=False, float_format="%.6g"))
 
 
 if __name__ == "__main__":

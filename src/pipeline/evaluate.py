@@ -2,154 +2,78 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import bootstrap, labels
+from pipeline import bootstrap, calibration, complexity, groups, labels, profiles
 from pipeline.errors import StudyError
 from pipeline.files import write_atomically
-from pipeline.folds import NOT_TESTED, splits
-from pipeline.labels import Labels
-from pipeline.metrics import binary_auroc, metrics, recalls, sides
+from pipeline.groups import DEFAULT, Groups
+from pipeline.metrics import Metric, binary_auroc, metrics, recalls, sides
 from pipeline.program import run
+from pipeline.quantities import SPACES, wide
+from pipeline.tested import Cell, Cells, Truth, cells, read, truth
 
-SPACES = ("image", "reconstruction", "latent")
-DIFFERENCES = {
-    "information_loss": ("image", "reconstruction"),
-    "learnability_gap": ("reconstruction", "latent"),
-    "total": ("image", "latent"),
-}
 FEW = 10
 """Classes with fewer positives are flagged: their scores rest on hardly anything."""
+OUTPUTS = ("gap", "scores", "groups", "reliability", "profile", "complexity")
 Floats = NDArray[np.float64]
-Numbers = NDArray[np.int64]
+Keys = dict[str, object]
 
 
 @dataclass(frozen=True)
-class Truth:
-    """What is known of a data set's samples, in the order of its index.
+class Asked:
+    """What is to be computed of one space.
 
     Attributes:
-        labels: N x K.
-        patients: N numbers.
-        units: N numbers of what is scored together: every sample by itself, or the samples of a series.
-        tested: for each tested fold its test rows: usable, labelled ones.
-        classes: K names.
-        exclusive: whether every tested sample has exactly one class.
+        keys: what the rows are called.
+        cells: what was tested.
+        metrics: by name.
     """
 
-    labels: Labels
-    patients: Numbers
-    units: Numbers
-    tested: dict[int, Numbers]
-    classes: list[str]
-    exclusive: bool
+    keys: Keys
+    cells: Cells
+    metrics: Mapping[str, Metric]
 
 
-@dataclass(frozen=True)
-class Cell:
-    """The n tested units of one fold and seed.
+def resample(asked: Sequence[Asked], replicates: int) -> pd.DataFrame:
+    """Return the keys, `metric`, `fold`, `seed` and `values`: the sample itself, then replicates 1 to B.
 
-    Attributes:
-        labels: n class numbers where classes are exclusive, else n x K labels.
-        patients: n numbers.
-        scores: n x K.
-    """
-
-    labels: NDArray[np.integer[Any]]
-    patients: Numbers
-    scores: Floats
-
-
-Cells = dict[tuple[int, int], Cell]
-"""By fold and seed."""
-
-
-def truth(index: pd.DataFrame, classes: list[str], task: str, unit: str) -> Truth:
-    """Return what is known of the samples of an index.
+    The draws are the same for all that is asked, so everything is paired.
 
     Raises:
-        StudyError: the index is of other classes, or the samples of a series do not belong together.
+        StudyError: not all was tested in the same folds with the same seeds, so that nothing can be paired.
     """
-    if unit == "series" and index["unit"].isna().any():
-        raise StudyError("the index has samples of no series; set 'unit' to image")
-    tested = {split.fold: split.test for split in splits(index)}
-    patients = pd.factorize(index["patient"])[0].astype(np.int64)
-    units = pd.factorize(index["unit"])[0].astype(np.int64) if unit == "series" else np.arange(len(index))
-    result = Truth(labels.of(index, classes), patients, units, tested, classes, task != "multi-label")
-    rows = np.concatenate(list(tested.values()))
-    fold = np.repeat(list(tested), [len(part) for part in tested.values()])
-    _, first, of_unit = np.unique(units[rows], return_index=True, return_inverse=True)
-    for what, values in [("labels", result.labels[rows]), ("patients", patients[rows]), ("folds", fold)]:
-        if (values[first][of_unit] != values).any():
-            raise StudyError(f"the samples of a series have different {what}; set 'unit' to image")
-    return result
-
-
-def check(known: Truth, predictions: pd.DataFrame) -> None:
-    """Raise StudyError unless each seed tests every usable, labelled sample of the tested folds once, in its fold."""
-    if len(score_columns(predictions)) != len(known.classes):
-        raise StudyError("the predictions and the declared classes do not have the same classes")
-    rows = np.concatenate(list(known.tested.values()))
-    fold = pd.Series(np.repeat(list(known.tested), [len(part) for part in known.tested.values()]), index=rows)
-    for seed, part in predictions[predictions["part"] == "test"].groupby("seed"):
-        if not np.array_equal(np.sort(part["row"]), np.sort(rows)):
-            raise StudyError(f"the predictions of seed {seed} do not test every sample of the index once{NOT_TESTED}")
-        if (fold.loc[part["row"]].to_numpy() != part["fold"]).any():
-            raise StudyError(f"the predictions of seed {seed} test a sample outside its fold")
-
-
-def read(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read predictions: one table, or one for each fold."""
-    return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
-
-
-def score_columns(predictions: pd.DataFrame) -> list[str]:
-    """Return the columns that hold one score a class, in the classes' order."""
-    return [column for column in predictions.columns if column.startswith("score_")]
-
-
-def cells(known: Truth, predictions: pd.DataFrame) -> Cells:
-    """Return the tested units of every fold and seed; the scores of a unit are the mean of its samples'."""
-    check(known, predictions)
-    columns = score_columns(predictions)
-    test = predictions[predictions["part"] == "test"].sort_values("row")
-    result = {}
-    for _, part in test.groupby(["fold", "seed"]):
-        rows, given = part["row"].to_numpy(), part[columns].to_numpy(np.float64)
-        _, first, of_unit = np.unique(known.units[rows], return_index=True, return_inverse=True)
-        sums = np.zeros((len(first), len(columns)))
-        np.add.at(sums, of_unit, given)
-        rows = rows[first]
-        truths = labels.numbers(known.labels[rows]) if known.exclusive else known.labels[rows]
-        cell = Cell(truths, known.patients[rows], sums / np.bincount(of_unit)[:, None])
-        result[int(part["fold"].iloc[0]), int(part["seed"].iloc[0])] = cell
-    return result
-
-
-def replicate(known: Truth, tested: dict[str, Cells], replicates: int) -> pd.DataFrame:
-    """Return `metric`, `space`, `fold`, `seed` and `values`: the sample itself, then replicates 1 to B.
-
-    Raises:
-        StudyError: the spaces were not tested in the same folds with the same seeds, so that nothing can be paired.
-    """
-    if len({tuple(sorted(of_space)) for of_space in tested.values()} | {()}) != 2:
+    if len({tuple(sorted(each.cells)) for each in asked} | {()}) != 2:
         raise StudyError("the predictions of the spaces are not of the same folds and seeds")
+    tested = sorted(asked[0].cells)
     rows = []
-    for fold, seed in tested[SPACES[0]]:
-        weights = bootstrap.weights(tested[SPACES[0]][fold, seed].patients, replicates, fold)
-        for space, of_space in tested.items():
-            cell = of_space[fold, seed]
-            for name, metric in metrics(known.exclusive).items():
-                values = metric(cell.scores, cell.labels, weights)
-                rows.append({"metric": name, "space": space, "fold": fold, "seed": seed, "values": values})
+    for fold in dict.fromkeys(fold for fold, _ in tested):
+        seeds = [seed for of, seed in tested if of == fold]
+        first = asked[0].cells[fold, seeds[0]]
+        weights = bootstrap.weights(first.patients, replicates, fold, first.strata)
+        rows += [{**each.keys, **row} for each in asked for row in _of_fold(each, fold, seeds, weights)]
     return pd.DataFrame(rows)
+
+
+def _of_fold(asked: Asked, fold: int, seeds: Sequence[int], weights: Floats) -> Iterator[Keys]:
+    for seed in seeds:
+        cell = asked.cells[fold, seed]
+        for name, metric in asked.metrics.items():
+            yield {"metric": name, "fold": fold, "seed": seed, "values": metric(cell.scores, cell.labels, weights)}
+
+
+def replicate(known: Truth, tested: Mapping[str, Cells], replicates: int) -> pd.DataFrame:
+    """Return the replicates of every metric of the main predictions: `space`, then the columns of `resample`."""
+    return resample(
+        [Asked({"space": space}, each, metrics(known.exclusive)) for space, each in tested.items()], replicates
+    )
 
 
 def gaps(replicated: pd.DataFrame) -> pd.DataFrame:
@@ -158,36 +82,18 @@ def gaps(replicated: pd.DataFrame) -> pd.DataFrame:
     A metric is averaged over folds and seeds; a difference is taken replicate by replicate, so it is paired. What needs
     the reconstructions of an autoencoder without a decoder is empty.
     """
-    means = {
-        key: np.mean(np.stack(part["values"].tolist()), axis=0)
-        for key, part in replicated.groupby(["metric", "space"], sort=False)
-    }
-    return pd.DataFrame(
-        [_row(name, {space: means.get((name, space)) for space in SPACES}) for name in replicated["metric"].unique()]
-    )
+    return wide(replicated)
 
 
-def _row(metric: str, means: dict[str, Floats | None]) -> dict[str, object]:
-    quantities = means | {name: _difference(means[a], means[b]) for name, (a, b) in DIFFERENCES.items()}
-    row: dict[str, object] = {"metric": metric}
-    for name, values in quantities.items():
-        found = (np.nan,) * 3 if values is None else (values[0], *bootstrap.interval(values[1:]))
-        row |= dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
-    return row
+def scores(known: Truth, tested: Mapping[str, Cells], replicated: pd.DataFrame, of: Groups = DEFAULT) -> pd.DataFrame:
+    """Return one row for each space, fold, seed and metric, calibration among them, and those of each class.
 
-
-def _difference(first: Floats | None, second: Floats | None) -> Floats | None:
-    return None if first is None or second is None else first - second
-
-
-def scores(known: Truth, tested: dict[str, Cells], replicated: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each space, fold, seed and metric, and those of each class.
-
-    A class's rows say on how many `positives` of that fold they rest, and whether it has `few_positives`: less than ten
-    in all tested folds together.
+    A class's rows say on how many `positives` of that fold they rest, whether it has `few_positives`: less than ten in
+    all tested folds together, which `share` of the training samples has it, and to which `group` that makes it belong.
     """
-    plain = replicated.drop(columns="values").assign(value=[values[0] for values in replicated["values"]], label="")
-    rows: list[dict[str, object]] = []
+    scored = replicated.drop(columns="values").assign(value=[values[0] for values in replicated["values"]])
+    plain: list[pd.DataFrame] = [scored.assign(label=""), calibration.scores(tested).assign(label="")]
+    rows: list[Keys] = []
     for space, of_space in tested.items():
         for (fold, seed), cell in of_space.items():
             where = {"space": space, "fold": fold, "seed": seed}
@@ -195,11 +101,14 @@ def scores(known: Truth, tested: dict[str, Cells], replicated: pd.DataFrame) -> 
     classes = pd.DataFrame(rows)
     counted = classes.drop_duplicates(["label", "fold"]).groupby("label")["positives"].sum()
     classes["few_positives"] = (classes["label"].map(counted) < FEW).astype("boolean")
-    table = pd.concat([plain, classes], ignore_index=True)
-    return table.astype({"positives": "Int64"})
+    shares = known.shares()
+    named = {known.classes[k]: name for name, members in of.of(shares).items() for k in members}
+    classes["share"] = classes["label"].map(dict(zip(known.classes, shares, strict=True)))
+    classes["group"] = classes["label"].map(named)
+    return pd.concat([*plain, classes], ignore_index=True).astype({"positives": "Int64"})
 
 
-def _of_classes(known: Truth, cell: Cell) -> list[dict[str, object]]:
+def _of_classes(known: Truth, cell: Cell) -> list[Keys]:
     ones = np.ones((1, len(cell.scores)))
     if known.exclusive:
         has = cell.labels[:, None] == np.arange(len(known.classes))
@@ -224,8 +133,76 @@ def flatten(replicated: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([replicated.drop(columns="values").reset_index(drop=True), columns], axis=1)
 
 
-def main() -> None:
-    """Evaluate one head of one autoencoder on one data set."""
+@dataclass(frozen=True)
+class Settings:
+    """How a cell is evaluated.
+
+    Attributes:
+        replicates: B.
+        groups: which classes are common and which are rare.
+        fraction: the share of labels that the main predictions rest on.
+        label_seed: what the patients of a smaller share were drawn by.
+    """
+
+    replicates: int
+    groups: Groups = DEFAULT
+    fraction: float = 1.0
+    label_seed: int = 0
+
+
+def evaluate(
+    known: Truth, predictions: Mapping[str, pd.DataFrame], found: Mapping[str, pd.DataFrame], settings: Settings
+) -> dict[str, pd.DataFrame]:
+    """Return the tables of one cell by the names OUTPUTS, and its `resampled` replicates, all from the same draws.
+
+    Args:
+        known: the truth.
+        predictions: by space.
+        found: by space the profile, which may have no rows.
+        settings: how.
+    """
+    tested = {space: cells(known, table) for space, table in predictions.items()}
+    members, main = settings.groups.of(known.shares()), metrics(known.exclusive)
+    grouped, along = groups.metrics(members, known.exclusive), {**main, complexity.LOG_LOSS: calibration.log_loss}
+    asked = [Asked({"space": space}, each, main) for space, each in tested.items()]
+    asked += [Asked({"space": space, "group": True}, each, grouped) for space, each in tested.items()]
+    for place, spaces in profiles.points(known, found, tested, settings.fraction).items():
+        wanted = along if place.axis == profiles.FRACTION else main
+        asked += [Asked({"space": space, **place._asdict()}, each, wanted) for space, each in spaces.items()]
+    rows = resample(asked, settings.replicates).reindex(columns=[*COLUMNS, "group", "axis", "at"])
+    replicated = rows.loc[rows["group"].isna() & rows["axis"].isna(), COLUMNS].reset_index(drop=True)
+    return {
+        "gap": _counted(known, gaps(replicated), replicated),
+        "scores": scores(known, tested, replicated, settings.groups),
+        "groups": groups.table(rows.loc[rows["group"].notna(), COLUMNS], members, known.exclusive),
+        "reliability": calibration.reliability(tested),
+        "profile": profiles.table(rows[rows["axis"].notna()]),
+        "complexity": _complexity(known, rows[rows["axis"].notna()], settings),
+        "resampled": flatten(replicated),
+    }
+
+
+COLUMNS = ["metric", "space", "fold", "seed", "values"]
+
+
+def _complexity(known: Truth, replicated: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    fractions, curves = profiles.curves(replicated)
+    sizes = np.array([known.trained_on(fraction, settings.label_seed) for fraction in fractions])
+    # Of few patients a smaller share can be as many: at least one of each stratum. The larger of the two is told.
+    rising = np.flatnonzero(np.append(np.diff(sizes) > 0, True))[: len(sizes)]
+    kept = {name: {space: each[rising] for space, each in held.items()} for name, held in curves.items()}
+    return complexity.table(sizes[rising], kept)
+
+
+def _counted(known: Truth, gap: pd.DataFrame, replicated: pd.DataFrame) -> pd.DataFrame:
+    rows = known.rows
+    counts = {name: replicated[name[:-1]].nunique() for name in ("folds", "seeds")}
+    counts |= {"patients": len(np.unique(known.patients[rows])), "samples": len(rows)}
+    return gap.assign(**counts, units=len(np.unique(known.units[rows])))
+
+
+def arguments() -> argparse.ArgumentParser:
+    """Return the program's options."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--index", type=Path, required=True)
     parser.add_argument("--classes", required=True, help="the class names as JSON, in order")
@@ -233,24 +210,41 @@ def main() -> None:
     parser.add_argument("--unit", choices=("image", "series"), required=True, help="what is scored")
     for space, many in zip(SPACES, ("+", "*", "+"), strict=True):
         parser.add_argument(f"--{space}", type=Path, nargs=many, default=[], help=f"predictions in {space} space")
+        parser.add_argument(f"--{space}-profile", type=Path, nargs="*", default=[], help="the same along axes")
+    parser.add_argument("--cell", required=True, help="JSON: the names of `dataset`, `autoencoder` and `head`")
+    parser.add_argument("--thresholds", required=True, help="the shares of common and rare classes, as JSON")
+    parser.add_argument("--label-fraction", type=float, default=1.0, help="share of labels behind the predictions")
+    parser.add_argument("--label-seed", type=int, default=0, help="what draws the patients of smaller shares")
     parser.add_argument("--replicates", type=int, required=True)
-    parser.add_argument("--gap", type=Path, required=True)
-    parser.add_argument("--scores", type=Path, required=True)
-    parser.add_argument("--resampled", type=Path, required=True)
-    arguments = parser.parse_args()
-    index = pd.read_parquet(arguments.index)
-    known = truth(index, json.loads(arguments.classes), arguments.task, arguments.unit)
-    tested = {space: cells(known, read(paths)) for space in SPACES if (paths := getattr(arguments, space))}
-    replicated = replicate(known, tested, arguments.replicates)
-    gap = gaps(replicated)
-    for name in ("folds", "seeds"):
-        gap[name] = replicated[name[:-1]].nunique()
-    rows = np.concatenate(list(known.tested.values()))
-    gap["patients"], gap["samples"] = len(np.unique(known.patients[rows])), len(rows)
-    gap["units"] = len(np.unique(known.units[rows]))
-    write_atomically(arguments.scores, lambda path: scores(known, tested, replicated).to_csv(path, index=False))
-    write_atomically(arguments.resampled, lambda path: flatten(replicated).to_parquet(path, index=False))
-    write_atomically(arguments.gap, lambda path: gap.to_csv(path, index=False))
+    for name in (*OUTPUTS, "resampled"):
+        parser.add_argument(f"--{name}", type=Path, required=True, dest=f"to_{name}")
+    return parser
+
+
+def main() -> None:
+    """Evaluate one head of one autoencoder on one data set."""
+    asked = arguments().parse_args()
+    known = truth(pd.read_parquet(asked.index), json.loads(asked.classes), asked.task, asked.unit)
+    given = {space: getattr(asked, space) for space in SPACES}
+    profile = {space: getattr(asked, f"{space}_profile") for space in SPACES}
+    settings = Settings(asked.replicates, Groups.read(asked.thresholds), asked.label_fraction, asked.label_seed)
+    tables = evaluate(
+        known,
+        {space: read(paths) for space, paths in given.items() if paths},
+        {space: read(paths) for space, paths in profile.items() if paths},
+        settings,
+    )
+    cell = json.loads(asked.cell)
+    resampled = tables.pop("resampled")
+    write_atomically(asked.to_resampled, lambda path: resampled.to_parquet(path, index=False))
+    for name, table in tables.items():
+        named = table if name in ("gap", "scores") else table.assign(**cell)[[*cell, *table.columns]]
+        write_csv(getattr(asked, f"to_{name}"), named)
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, with all digits."""
+    write_atomically(path, lambda temporary: table.to_csv(temporary, index=False))
 
 
 if __name__ == "__main__":

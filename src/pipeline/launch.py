@@ -82,6 +82,7 @@ def _inspect(name: str, specification: Path, listing: Path, salt: Path, folder: 
 def require_files(study: Study) -> None:
     """Raise StudyError for the first file that an entry of the study names, that is not there and is not fetched."""
     named = [("autoencoders", name, file) for name, spec in study.autoencoders.items() for file in spec.files()]
+    named += [("heads", name, file) for name, spec in study.heads.items() for file in spec.files()]
     named += [("fidelity", key, file) for key, file in study.entries.fidelity.files()]
     for name, dataset in study.datasets.items():
         if study.generated(name) is None:

@@ -1,7 +1,7 @@
 """Classification metrics under many sample weightings at once.
 
-Every function takes `weights`, B x n: one row for each bootstrap replicate, the number of times that each sample was
-drawn. A row of ones gives the plain metric, equal to scikit-learn's. Higher is better in all of them.
+Every function takes `weights`, B x n: one row for each bootstrap replicate, what each sample counts in it (see
+`pipeline.bootstrap`). A row of ones gives the plain metric, equal to scikit-learn's. Higher is better in all of them.
 
 Exclusive classes come as n class numbers. Others come as n x K labels, 1, 0 or -1 where one is missing; such an entry
 counts for nothing, a positive score says that the sample has the class, and a metric is the mean over the classes of
@@ -19,6 +19,8 @@ Labels = NDArray[np.integer[Any]]
 """n class numbers, or n x K labels."""
 Metric = Callable[[Floats, Labels, Floats], Floats]
 
+UNCERTAIN = 1e-12
+"""A share that is smaller is a rounding error."""
 BLOCK = 1 << 18
 """Numbers in a block of weights that is worked on at once: 2 MiB."""
 
@@ -42,7 +44,7 @@ def recalls(scores: Floats, labels: Labels, weights: Floats) -> Floats:
 
 def balanced_accuracy(scores: Floats, labels: Labels, weights: Floats) -> Floats:
     """Return B means of the recalls of the classes that were drawn."""
-    return _mean_of_drawn(recalls(scores, labels, weights))
+    return mean_of_drawn(recalls(scores, labels, weights))
 
 
 def mcc(scores: Floats, labels: Labels, weights: Floats) -> Floats:
@@ -51,14 +53,16 @@ def mcc(scores: Floats, labels: Labels, weights: Floats) -> Floats:
     total = matrices.sum(axis=(1, 2))
     true, predicted = matrices.sum(axis=2), matrices.sum(axis=1)
     covariance = np.trace(matrices, axis1=1, axis2=2) * total - (true * predicted).sum(axis=1)
-    variances = (total**2 - (true**2).sum(axis=1)) * (total**2 - (predicted**2).sum(axis=1))
-    return np.nan_to_num(_divide(covariance, np.sqrt(np.maximum(variances, 0))))
+    spreads = [1 - ((counts / total[:, None]) ** 2).sum(axis=1) for counts in (true, predicted)]
+    # Weights are not always whole numbers: a single class leaves a rounding error and not exactly nothing.
+    variances = np.prod([np.where(spread > UNCERTAIN, spread, 0) for spread in spreads], axis=0)
+    return np.nan_to_num(_divide(covariance / total**2, np.sqrt(variances)))
 
 
 def auroc(scores: Floats, labels: Labels, weights: Floats) -> Floats:
     """Return B macro-averaged one-versus-rest areas under the ROC curve, over classes that have both sides drawn."""
     areas = [binary_auroc(scores[:, k], labels == k, weights) for k in range(scores.shape[1])]
-    return _mean_of_drawn(np.stack(areas, axis=1))
+    return mean_of_drawn(np.stack(areas, axis=1))
 
 
 def binary_auroc(scores: Floats, labels: NDArray[np.integer[Any] | np.bool_], weights: Floats) -> Floats:
@@ -153,7 +157,7 @@ class Sides(NamedTuple):
 
     def macro(self, values: Floats) -> Floats:
         """Return B means of B x K values over the classes of which both sides were drawn."""
-        return _mean_of_drawn(np.where(self.drawn(), values, np.nan))
+        return mean_of_drawn(np.where(self.drawn(), values, np.nan))
 
 
 def sides(scores: Floats, labels: Labels, weights: Floats) -> Sides:
@@ -199,7 +203,8 @@ def _macro_of(metric: Metric, scores: Floats, labels: Labels, weights: Floats) -
     return sides(scores, labels, weights).macro(np.stack(values, axis=1))
 
 
-def _mean_of_drawn(values: Floats) -> Floats:
+def mean_of_drawn(values: Floats) -> Floats:
+    """Return B means of B x K values over those that are not NaN; NaN where all are."""
     drawn = np.isfinite(values)
     counts = drawn.sum(axis=1)
     sums = np.where(drawn, values, 0.0).sum(axis=1)

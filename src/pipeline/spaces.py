@@ -1,6 +1,5 @@
 """The space that a head is trained in, read from its stores, and what may be wrong with it."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 from pipeline import labels
 from pipeline.errors import StudyError
 from pipeline.folds import Split
-from pipeline.heads import Floats, Space
+from pipeline.heads import Space
 from pipeline.store import Rows
 
 
@@ -21,7 +20,6 @@ def space(
     image_size: int,
     *,
     pixels: bool = False,
-    views: Sequence[Path] = (),
 ) -> Space:
     """Read a space whole, with the labels of its samples.
 
@@ -32,24 +30,15 @@ def space(
         exclusive: whether each labelled sample has one of them.
         image_size: side of the images in pixels.
         pixels: whether the values are pixels.
-        views: stores of the augmented samples.
 
     Raises:
-        StudyError: a store and the index are not of the same samples, or the index is of other classes.
+        StudyError: the store and the index are not of the same samples, or the index is of other classes.
     """
-    values = _whole(store, len(index))
-    given = labels.of(index, classes)
-    read = tuple(_whole(view, len(index)) for view in views)
-    if any(view.shape != values.shape for view in read):
-        raise StudyError(f"the views of {store} have another shape than its samples; delete them, and make them again")
-    return Space(values, given, exclusive, image_size // values.shape[2], pixels, read)
-
-
-def _whole(store: Path, samples: int) -> Floats:
     rows = Rows(store)
-    if len(rows) != samples:
-        raise StudyError(f"{store} holds {len(rows)} samples and the index {samples}")
-    return rows.read(0, samples)
+    if len(rows) != len(index):
+        raise StudyError(f"{store} holds {len(rows)} samples and the index {len(index)}")
+    given = labels.of(index, classes)
+    return Space(rows.read(0, len(rows)), given, exclusive, image_size // rows.shape[1], pixels)
 
 
 def check_used(space: Space, parts: list[Split]) -> None:

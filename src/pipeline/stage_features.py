@@ -6,7 +6,6 @@ time, and only averages over a grid are kept, in float32.
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,11 +14,9 @@ from numpy.typing import NDArray
 from pipeline.autoencoders import batch_size
 from pipeline.errors import StudyError
 from pipeline.folds import Rows
-from pipeline.heads import Floats, Space
+from pipeline.heads import Floats, Space, Stages
 from pipeline.pooling import averages
 
-Stages = Callable[[Floats], Mapping[str, Floats]]
-"""m x c x h x w raw latents to the activations of the decoder's stages, m x c' x h' x w' each, from the latent on."""
 SPACE = "space"
 """The name of depth 0: the values of the space as they are."""
 
@@ -114,11 +111,13 @@ class Components:
     Attributes:
         values: n x k.
         projection: k x F and offset: k, such that values = projection @ features + offset.
+        variance: share of the standardised features' variance, over the training rows, that the components hold.
     """
 
     values: NDArray[np.float64]
     projection: NDArray[np.float64]
     offset: NDArray[np.float64]
+    variance: float
 
 
 def components(vectors: Floats, train: NDArray[np.bool_], count: int) -> Components:
@@ -137,9 +136,10 @@ def components(vectors: Floats, train: NDArray[np.bool_], count: int) -> Compone
     mean, deviation = mean.astype(np.float32), deviation.astype(np.float32)
     standard = (vectors - mean) / deviation
     if not standard[train].any():
-        return Components(np.zeros((len(vectors), count)), np.zeros((count, len(mean))), np.zeros(count))
+        return Components(np.zeros((len(vectors), count)), np.zeros((count, len(mean))), np.zeros(count), 0.0)
     axes = PCA(count, random_state=0).fit(standard[train]).components_.astype(np.float64)
     values = standard @ axes.T
-    scale = np.sqrt(np.square(values[train]).mean())
+    held, whole = np.square(values[train]).sum(), np.square(standard[train], dtype=np.float64).sum()
+    scale = np.sqrt(held / values[train].size)
     projection = axes / deviation / scale
-    return Components(values / scale, projection, -projection @ mean)
+    return Components(values / scale, projection, -projection @ mean, float(held / whole))

@@ -14,6 +14,7 @@ from pipeline.costs import Cost
 from pipeline.datasets import DatasetSpec
 from pipeline.errors import StudyError
 from pipeline.fidelity import Fidelity
+from pipeline.groups import Groups
 from pipeline.heads import HeadSpec
 from pipeline.members import Member
 from pipeline.spec import Spec
@@ -54,6 +55,8 @@ class Entries(Spec):
     """How many bootstrap replicates the intervals rest on."""
     fidelity: Fidelity = Fidelity()
     """Measures of reconstructions that need weights."""
+    groups: Groups = Groups()
+    """Which classes are head, medium and tail classes."""
     augmentation: Augmentation = Augmentation()
     """Views of labelled images, for heads to be trained on."""
     cost: Cost = Cost()

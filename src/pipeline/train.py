@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,18 +12,17 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file, save_file
 
-from pipeline import families, labels, reuse, sources, weights
-from pipeline.autoencoders import AutoencoderSpec, Staged
+from pipeline import families, labels, reuse, sources, views
 from pipeline.ending import ending
 from pipeline.errors import StudyError
 from pipeline.files import sha256, write_atomically
 from pipeline.folds import Split, splits
-from pipeline.heads import Floats, HeadSpec, Space, Support
+from pipeline.heads import HeadSpec, Space, Support
 from pipeline.kept import Kept
 from pipeline.predictions import predictions, profile, taught, training
 from pipeline.program import run
 from pipeline.spaces import check_used, space
-from pipeline.store import Rows, check
+from pipeline.store import check
 from pipeline.trials import Trials
 
 SETTINGS = ("spec", "classes", "task", "image_size", "pixels", "seeds", "folds", "decoder")
@@ -31,12 +31,12 @@ FILES = ("predictions", "profile", "training", "weights", "curves")
 
 
 def supports(
-    asked: argparse.Namespace, data: Space, made_from: str, ended: Callable[[], bool]
+    spec: HeadSpec, asked: argparse.Namespace, data: Space, made_from: str, ended: Callable[[], bool]
 ) -> Callable[..., Support]:
     """Return what the training of a fold and seed is given, as a function of the two."""
     teacher = None if asked.teacher is None else pd.read_parquet(asked.teacher)
     initial = None if asked.initial is None else load_file(asked.initial)
-    stages = _stages(asked.decoder, asked.store)
+    stages = spec.stages(asked.decoder, asked.store) if asked.decoder else None
 
     def support(split: Split, seed: int) -> Support:
         return Support(
@@ -59,36 +59,15 @@ def _of(tensors: dict[str, Any], prefix: str, path: Path) -> dict[str, Any]:
     return found
 
 
-def _stages(decoder: str | None, store: Path) -> Callable[[Floats], dict[str, Floats]] | None:
-    if decoder is None:
-        return None
-    spec = families.spec("autoencoders", json.loads(decoder))
-    if not isinstance(spec, AutoencoderSpec):
-        raise StudyError(f"{type(spec).__module__}.Spec is not an AutoencoderSpec")
-    weights.verify(spec.files())
-    channels, height, width = Rows(store).attributes["image_shape"]
-    autoencoder = spec.load_for((channels, height, width))
-    if not isinstance(autoencoder, Staged):
-        return None
-    names = autoencoder.stages()
-
-    def stages(latents: Floats) -> dict[str, Floats]:
-        found = autoencoder.activations(latents, names)
-        return {name: found[name] for name in names}
-
-    return stages
-
-
 def identity(asked: argparse.Namespace, spec: HeadSpec, data: Space) -> str:
     """Return a hash of everything that the head's files depend on."""
     settings = {name: getattr(asked, name) for name in SETTINGS}
     for name in ("teacher", "initial"):
         path: Path | None = getattr(asked, name)
         settings[name] = None if path is None else sha256(path)
-    modules = [families.module_name("heads", head.family) for head in (spec, *spec.nested())]
+    modules = [families.module_name("heads", spec.family)]
+    settings["files"] = [sha256(Path(path)) for path in (*spec.files(), *asked.decoder_files)]
     if asked.decoder:
-        entry = families.spec("autoencoders", json.loads(asked.decoder))
-        settings["decoder_files"] = weights.verify(entry.files()) if isinstance(entry, AutoencoderSpec) else []
         modules.append(families.module_name("autoencoders", json.loads(asked.decoder)["family"]))
     code = sources.files("pipeline.train", *modules)
     return reuse.identity([data.values, *data.views], asked.index, settings, code)
@@ -102,7 +81,7 @@ def fit(spec: HeadSpec, data: Space, index: pd.DataFrame, asked: argparse.Namesp
     tables: dict[str, list[pd.DataFrame]] = {"predictions": [], "profile": [], "training": [], "curves": []}
     tensors: dict[str, np.ndarray] = {}
     with ending() as ended:
-        support = supports(asked, data, made_from, ended)
+        support = supports(spec, asked, data, made_from, ended)
         for split, seed, fitted in Trials(spec, data, parts, patients, asked.seeds, asked.folds, support, kept).run():
             tables["predictions"].append(predictions(split, seed, fitted))
             tables["profile"].append(profile(split, seed, fitted))
@@ -150,6 +129,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--teacher", type=Path, help="what the teacher says of its training samples")
     parser.add_argument("--initial", type=Path, help="heads that were trained on other images in the same space")
     parser.add_argument("--decoder", help="the autoencoder's entry as JSON, for heads that look at its decoder")
+    parser.add_argument("--decoder-files", type=Path, nargs="*", default=[], help="what it is loaded from")
     for name in FILES:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--heads", type=Path, required=True, help="the data set's heads, one of which may be the same")
@@ -164,10 +144,11 @@ def main() -> None:
     spec = families.spec("heads", json.loads(asked.spec))
     if not isinstance(spec, HeadSpec):
         raise StudyError(f"{type(spec).__module__}.Spec is not a HeadSpec")
-    _check(asked)
+    check(asked.store, asked.manifests)
     index = pd.read_parquet(asked.index)
     exclusive, classes = asked.task != "multi-label", json.loads(asked.classes)
-    data = space(asked.store, index, classes, exclusive, asked.image_size, pixels=asked.pixels, views=asked.views)
+    data = space(asked.store, index, classes, exclusive, asked.image_size, pixels=asked.pixels)
+    data = replace(data, views=views.read(asked.views, asked.view_manifests, data.values.shape))
     made_from = identity(asked, spec, data)
     files = [getattr(asked, name) for name in FILES]
     if same := reuse.take_over(asked.heads, made_from, files):
@@ -175,14 +156,6 @@ def main() -> None:
     else:
         fit(spec, data, index, asked, made_from)
     reuse.record(asked.made_from, made_from, files)
-
-
-def _check(asked: argparse.Namespace) -> None:
-    """Refuse damaged shards, of the space and of its views."""
-    check(asked.store, asked.manifests)
-    shards = len(asked.manifests)
-    for number, store in enumerate(asked.views):
-        check(store, asked.view_manifests[number * shards : (number + 1) * shards])
 
 
 if __name__ == "__main__":

@@ -129,6 +129,10 @@ class TrainedSpec(HeadSpec):
         """The standard deviation of each channel of the inputs."""
         return self.deviation if self.noise is None else NOISE_DEVIATION
 
+    def sees_views(self) -> bool:
+        """Tell that every network is trained on views."""
+        return True
+
     def check_task(self, exclusive: bool) -> None:
         """Refuse a loss that is for the other kind of labels."""
         suited(self.loss, exclusive)
@@ -149,6 +153,13 @@ class TrainedSpec(HeadSpec):
         return fit(self, space, split, seed, support)
 
 
+def require_part(entry: HeadSpec, name: str) -> None:
+    """Raise ValueError where an entry that is a part of another one sets what holds for the whole."""
+    whole = sorted((entry.model_fields_set & HeadSpec.model_fields.keys()) - {"family"})
+    if whole:
+        raise ValueError(f"'{whole[0]}' is said of the whole entry, and not of its '{name}'")
+
+
 class BackboneSpec(TrainedSpec):
     """A model of timm whose stem is fitted to the space; see `pipeline.networks.stems`."""
 
@@ -162,6 +173,10 @@ class BackboneSpec(TrainedSpec):
     """Pixels along one side of what one cell of the grid behind the stem stands for, in spaces that are not coarser."""
     smallest: Annotated[int, Field(ge=1)] = 1
     """Cells along one side that the last map shall have: strides of the first stages are dropped, too, until it has."""
+
+    def files(self) -> list[str]:
+        """Return the file of weights, where there is one."""
+        return [self.weights] if self.weights else []
 
     def network(self, space: Space) -> nn.Module:
         """Return the model with a stem for this space."""

@@ -2,12 +2,13 @@
 
 
 rule conclude:
-    """Draw data sets, folds, seeds and patients for the overall claims, and adjust p values within data sets."""
+    """Draw data sets, folds, seeds and patients for the overall claims; tell pretraining and space apart."""
     input:
         code=plan.code("conclude"),
         resampled=plan.concluded(),
     output:
         claims="results/claims.csv",
+        initialisation="results/initialisation.csv",
     log:
         "logs/conclude.log",
     conda:
@@ -15,5 +16,25 @@ rule conclude:
     params:
         scores=lambda wildcards, output: os.path.join(os.path.dirname(output.claims), "scores"),
         plan=plan.claims(),
+        roles=plan.roles(),
     shell:
-        "python -m pipeline.conclude --plan {params.plan:q} --scores {params.scores:q} --claims {output.claims:q} 2> {log:q}"
+        "python -m pipeline.conclude --plan {params.plan:q} --scores {params.scores:q} --claims {output.claims:q}"
+        " --roles {params.roles:q} --initialisation {output.initialisation:q} 2> {log:q}"
+
+
+rule correlate:
+    """Correlate what is measured of the spaces with the learnability gap."""
+    input:
+        code=plan.code("correlate"),
+        table="results/gap_table.csv",
+        covariates="results/covariates.csv",
+    output:
+        correlations="results/correlations.csv",
+    log:
+        "logs/conclude/correlate.log",
+    localrule: True
+    conda:
+        "../envs/pipeline.yaml"
+    shell:
+        "python -m pipeline.correlate --table {input.table:q} --covariates {input.covariates:q}"
+        " --correlations {output.correlations:q} 2> {log:q}"

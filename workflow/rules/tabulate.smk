@@ -45,6 +45,27 @@ rule tabulate_study:
         " && python -m pipeline.collect --tables {input.fidelity:q} --table {output.fidelity:q}; }} 2> {log:q}"
 
 
+rule tabulate_cells:
+    """Put one kind of the tables of all data sets, autoencoders and heads below one another."""
+    input:
+        code=plan.code("collect"),
+        tables=lambda wildcards: plan.evaluated(wildcards.table),
+    output:
+        table="results/{table}.csv",
+    log:
+        "logs/tabulate/cells/{table}.log",
+    wildcard_constraints:
+        table="groups|reliability|profile|complexity",
+    localrule: True
+    conda:
+        "../envs/pipeline.yaml"
+    params:
+        scores=lambda wildcards, output: os.path.join(os.path.dirname(output.table), "scores"),
+        cells=plan.cells(),
+    shell:
+        "python -m pipeline.collect --cells {params.cells:q} --scores {params.scores:q} --table {output.table:q} 2> {log:q}"
+
+
 rule illustrate:
     """Draw the page that shows the table, with sample images of every data set."""
     input:

@@ -19,6 +19,9 @@ rule train:
         manifests=lambda wildcards: plan.beside(
             wildcards.dataset, plan.space(wildcards.space, wildcards.dataset, wildcards.autoencoder)
         ),
+        view_layouts=lambda wildcards: plan.viewed(**wildcards).layouts,
+        view_shards=lambda wildcards: ancient(plan.viewed(**wildcards).shards),
+        view_manifests=lambda wildcards: plan.viewed(**wildcards).manifests,
         # First the head on the images: that on the reconstructions of a lossless autoencoder is the same.
         baseline=lambda wildcards: plan.trained_first(**wildcards),
     output:
@@ -48,15 +51,19 @@ rule train:
         pixels=lambda wildcards: "--pixels" if plan.pixels(wildcards.space, wildcards.autoencoder) else "",
         seeds=study.entries.seeds,
         folds=lambda wildcards: optional("folds", plan.fold(wildcards.dataset, wildcards.autoencoder)),
+        views=lambda wildcards: optional("views", plan.viewed(**wildcards).stores),
+        view_manifests=lambda wildcards: optional("view-manifests", plan.viewed(**wildcards).manifests),
         teacher=lambda wildcards: optional("teacher", plan.given(**wildcards)["teacher"]),
         initial=lambda wildcards: optional("initial", plan.given(**wildcards)["initial"]),
         decoder=lambda wildcards: optional("decoder", plan.decoder(**wildcards)),
+        decoder_files=lambda wildcards: optional("decoder-files", plan.given(**wildcards)["decoder"]),
     # exec: so that a signal to the job reaches the program.
     shell:
         "exec python -m pipeline.train --spec {params.spec:q} --index {input.index:q} --store {params.store:q}"
         " --manifests {input.manifests:q} --classes {params.classes:q} --task {params.task}"
         " --image-size {params.size} {params.pixels} --seeds {params.seeds}"
-        " {params.folds} {params.teacher} {params.initial} {params.decoder} --predictions {output.predictions:q}"
+        " {params.folds} {params.views} {params.view_manifests} {params.teacher} {params.initial} {params.decoder} {params.decoder_files}"
+        " --predictions {output.predictions:q}"
         " --profile {output.profile:q} --training {output.training:q} --weights {output.weights:q}"
         " --curves {output.curves:q} --heads {params.heads:q} --made-from {output.made_from:q}"
         " --unfinished {params.unfinished:q} 2> {log:q}"

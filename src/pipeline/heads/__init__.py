@@ -82,11 +82,14 @@ class Support:
 
     teacher: Floats | None = None
     initial: Mapping[str, NDArray[np.generic]] | None = None
-    stages: Callable[[Floats], Mapping[str, Floats]] | None = None
+    stages: "Stages | None" = None
     checkpoint: Path | None = None
     identity: str = ""
     ended: Callable[[], bool] = _never
 
+
+Stages = Callable[[Floats], Mapping[str, Floats]]
+"""m x c x h x w raw latents to the activations of the decoder's stages, m x c' x h' x w' each, from the latent on."""
 
 Axis = Literal["noise", "fraction", "depth"]
 """What a head can be scored along: the noise on its input (sigma, of inputs of deviation 0.5), the share of labels that
@@ -156,8 +159,21 @@ class HeadSpec(Spec):
     needs_decoder: ClassVar[bool] = False
     """Whether the head looks at what the frozen decoder makes of latents."""
 
-    def nested(self) -> "list[HeadSpec]":
-        """Return the entries that stand inside this one."""
+    def stages(self, decoder: str, store: Path) -> "Stages | None":
+        """Return what a head that looks at a decoder is given; None for any other, or where none shows its stages.
+
+        Args:
+            decoder: the autoencoder's entry of the configuration as JSON.
+            store: of its latents.
+        """
+        return None
+
+    def sees_views(self) -> bool:
+        """Tell whether the head is trained on the views of a space, too."""
+        return False
+
+    def files(self) -> list[str]:
+        """Return the files that the head is loaded from before it is trained: inputs of its jobs."""
         return []
 
     def teachers(self) -> list[str]:

@@ -6,7 +6,8 @@ reconstructions, which have no decoder behind them, get the probe on their value
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from pipeline.folds import Rows, Split
-from pipeline.heads import ALONE, Fitted, HeadSpec, Point, Space, Support
+from pipeline.heads import ALONE, Fitted, HeadSpec, Point, Space, Stages, Support
 from pipeline.linear_probe import Probe, fit_probe
-from pipeline.stage_features import Components, StageFeatures, Stages, components
+from pipeline.stage_features import Components, StageFeatures, components
 
 
 class Spec(HeadSpec):
@@ -33,6 +34,7 @@ class Spec(HeadSpec):
     strengths: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.001, 0.01, 0.1, 1.0]
     """Inverse strengths of the L2 penalty (scikit-learn's C) to choose from, one for all classes."""
 
+    needs_decoder: ClassVar[bool] = True
     _kept: "_Kept" = PrivateAttr(default_factory=lambda: _Kept())
 
     def fit(self, space: Space, split: Split, seed: int, support: Support = ALONE) -> Fitted:
@@ -50,15 +52,22 @@ class Spec(HeadSpec):
             depths.append((fit_probe(x, space, split, self.strengths), reduced))
         return self._fitted(depths, counts, alone=stages is None)
 
+    def stages(self, decoder: str, store: Path) -> Stages | None:
+        """Load the decoder."""
+        from pipeline.decoder_stages import load
+
+        return load(decoder, store)
+
     def _fitted(self, depths: list[tuple[Probe, Components]], counts: dict[str, int], alone: bool) -> Fitted:
-        tensors: dict[str, NDArray[np.generic]] = {}
+        # Which classes could be trained is a matter of the labels, and the same at every depth.
+        tensors: dict[str, NDArray[np.generic]] = {"trained": depths[0][0].decisions.trained}
         curves = []
         for depth, ((probe, reduced), name) in enumerate(zip(depths, counts, strict=True)):
             chosen = {"strength": np.array([self.strengths[probe.chosen]])}
             tensors |= {f"depth{depth}.{key}": value for key, value in (_tensors(probe, reduced) | chosen).items()}
             tried = pd.DataFrame({"strength": self.strengths, "validation": probe.tried})
-            about = {"depth": depth, "stage": name, "features": counts[name], "components": reduced.values.shape[1]}
-            curves.append(tried.assign(**about))
+            sizes = {"features": counts[name], "components": reduced.values.shape[1], "variance": reduced.variance}
+            curves.append(tried.assign(depth=depth, stage=name, **sizes))
         probes = [probe for probe, _ in depths]
         profile = () if alone else tuple(Point("depth", at, p.validation, p.test) for at, p in enumerate(probes))
         curve = pd.concat(curves, ignore_index=True)
@@ -87,9 +96,8 @@ def _scattered(values: NDArray[np.float64], rows: Rows, count: int) -> NDArray[n
 
 def _tensors(probe: Probe, reduced: Components) -> dict[str, NDArray[np.generic]]:
     """Return the probe as one linear function of the averaged activations: all that has to be known to apply it."""
-    own = probe.decisions.tensors()
     coefficients = probe.decisions.coefficients
-    return own | {
+    return {
         "coefficients": coefficients @ reduced.projection,
         "intercepts": probe.decisions.intercepts + coefficients @ reduced.offset,
         "components": np.array([reduced.values.shape[1]]),

@@ -49,7 +49,7 @@ def backbone(spec: BackboneSpec, space: Space) -> nn.Module:
         side = _divisor(space, max(1, patch // space.stride), spec.model)
         fitted = {"img_size": tuple(space.values.shape[2:]), "patch_size": side}
         network = timm_weights.read(spec.model, None, **arguments, **fitted)
-    elif space.stride > 1 or spec.smallest > 1:
+    else:
         _fit_strides(network, spec, space)
     if spec.weights is not None:
         _take_weights(network, spec, space.pixels)
@@ -74,20 +74,23 @@ def _divisor(space: Space, wanted: int, model: str) -> int:
 def _fit_strides(network: nn.Module, spec: BackboneSpec, space: Space) -> None:
     found = levels(network, space.values.shape[1])
     stem = [level for level in found if level.before < spec.stem]
-    if math.prod(level.factor for level in stem) != spec.stem:
+    surplus = {1: 1, 2: 2}.get(space.stride, spec.stem)
+    if surplus > 1 and math.prod(level.factor for level in stem) != spec.stem:
         raise StudyError(
             f"the stem of timm's {spec.model} does not reduce the side to a quarter by convolutions or pooling, so it "
             "cannot be fitted to a latent grid; take another model"
         )
-    _drop_stem(stem, spec.stem // {1: 1, 2: 2}.get(space.stride, spec.stem))
+    _drop_stem(stem, surplus)
     for level in found[len(stem) :]:
         if _last_map(network, space) < spec.smallest:
             drop(level, level.factor)
+    if _last_map(network, space) < 1:
+        h, w = space.values.shape[2:]
+        raise StudyError(f"{h} x {w} cells are too few for the stem of timm's {spec.model}; take another model")
 
 
-def _drop_stem(stem: list[Level], target: int) -> None:
-    """Drop strides, the last ones first, until the stem reduces by the target."""
-    surplus = math.prod(level.factor for level in stem) // target
+def _drop_stem(stem: list[Level], surplus: int) -> None:
+    """Drop strides, the last ones first, until the stem reduces less by a factor."""
     for level in reversed(stem):
         factor = min(level.factor, surplus)
         if factor > 1:

@@ -31,7 +31,7 @@ def figure(rng: np.random.Generator, size: int, shape: str, texture: str, channe
 def _pose(rng: np.random.Generator, grid: Grid) -> Grid:
     """Return coordinates in which the figure has radius 1: shifted, turned, of another size and aspect."""
     turned = grid.posed(rng, shift=0.3, degrees=180, scale=0.0)
-    radius, aspect = rng.uniform(0.45, 0.75), rng.uniform(0.85, 1.18)
+    radius, aspect = rng.uniform(0.5, 0.8), rng.uniform(0.85, 1.18)
     return Grid(turned.x * aspect / radius, turned.y / aspect / radius, turned.pixel / radius)
 
 
