@@ -1,4 +1,4 @@
-"""A trained noise-conditioned classifier gets I(C; Y_t) of a mixture to 3 %; `make calibrate` takes all of the table."""
+"""A trained noise-conditioned classifier gets I(C; Y_t) of a mixture to 3 %; `make calibrate` takes all mixtures."""
 
 import pytest
 from bench.mixtures import TWO, Grids

@@ -9,8 +9,8 @@ from pipeline.benchmarks.drawing.shapes import Grid, Plane, blur, noise, step
 Tint = np.ndarray[tuple[int], np.dtype[np.float64]]
 """Red, green and blue in [0, 1], or a single grey."""
 
-CONTRAST = 0.3
-"""Least difference in mean brightness between the figure's two colours, and between their mean and the background."""
+CONTRAST = 0.22
+"""Least difference in brightness between any two of the figure's colours and the background."""
 
 
 def figure(rng: np.random.Generator, size: int, shape: str, texture: str, channels: int) -> Plane:
@@ -39,8 +39,7 @@ def _colours(rng: np.random.Generator, channels: int) -> tuple[Tint, Tint, Tint]
     """Return the background and the figure's two colours, of any hue, that differ enough in brightness."""
     while True:
         colours = rng.uniform(0.1, 0.9, size=(3, channels))
-        backdrop, first, second = colours.mean(axis=1)
-        if abs(first - second) > CONTRAST and abs(backdrop - (first + second) / 2) > CONTRAST:
+        if np.diff(np.sort(colours.mean(axis=1))).min() > CONTRAST:
             return colours[0], colours[1], colours[2]
 
 
