@@ -22,6 +22,7 @@ PLAIN = (
     "embed",
     "evaluate",
     "conclude",
+    "correlate",
     "tabulate",
     "collect",
     "illustrate",
