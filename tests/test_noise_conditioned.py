@@ -92,7 +92,7 @@ def test_each_stage_has_a_scale_and_a_shift_of_its_width() -> None:
 
 def test_a_head_is_scored_along_the_noise_from_nearly_clean_to_chance() -> None:
     space = toy(3.0)
-    spec = entry("film-convnext", epochs=30, learning_rate=0.02, noise={**LITTLE, "evaluated": 4})
+    spec = entry("film-convnext", epochs=24, learning_rate=0.02, noise={**LITTLE, "evaluated": 4})
     fitted = spec.fit(space, PARTS, 0)
     assert [point.axis for point in fitted.profile] == ["noise"] * 4
     assert [point.at for point in fitted.profile] == spec.noise.levels() if spec.noise else []
@@ -127,17 +127,17 @@ def test_the_noise_conditioned_head_finds_the_information_that_a_mixture_holds()
     for t, known in {0.1: 0.68260407, 0.25: 0.61036216, 1.0: 0.32806631, 4.0: 0.11043536}.items():
         assert information(0.04, t) == pytest.approx(known, abs=1e-7)
     random = np.random.default_rng(0)
-    numbers = np.arange(24000) % 2
-    values = (2 * numbers - 1 + 0.2 * random.standard_normal(24000)).astype(np.float32)
+    numbers = np.arange(20000) % 2
+    values = (2 * numbers - 1 + 0.2 * random.standard_normal(20000)).astype(np.float32)
     space = Space(values.reshape(-1, 1, 1, 1), np.eye(2, dtype=np.int8)[numbers], True, 8)
-    split = Split(0, np.arange(3000), np.arange(3000, 4000), np.arange(4000, 24000))
+    split = Split(0, np.arange(7000), np.arange(7000, 8000), np.arange(8000, 20000))
     # Noise of variance 0.1 to 1, of inputs that are scaled to the deviation 0.5.
-    scale = 0.5 / values[:3000].std()
-    noise = {"steps": 4, "sigma_min": np.sqrt(0.1) * scale, "sigma_max": scale, "rho": 1, "evaluated": 4}
-    options = {"grid": None, "width": 32, "depth": 2, "dropout": 0, "noise": noise, "epochs": 12, "batch": 64}
+    scale = 0.5 / values[:7000].std()
+    noise = {"steps": 3, "sigma_min": np.sqrt(0.1) * scale, "sigma_max": scale, "rho": 1, "evaluated": 3}
+    options = {"grid": None, "width": 32, "depth": 2, "dropout": 0, "noise": noise, "epochs": 10, "batch": 128}
     fitted = entry("mlp", **options, learning_rate=0.01, weight_decay=0.0).fit(space, split, 0)
     for point in fitted.profile:
-        gain = np.log(2) + point.test[np.arange(20000), numbers[split.test]].mean(dtype=np.float64)
+        gain = np.log(2) + point.test[np.arange(12000), numbers[split.test]].mean(dtype=np.float64)
         assert gain == pytest.approx(information(0.04, (point.at / scale) ** 2), rel=0.03)
 
 

@@ -41,7 +41,7 @@ def test_a_linear_student_without_labels_becomes_its_linear_teacher(views: int) 
     labels = np.eye(3, dtype=np.int8)[logits[0].argmax(axis=1)]
     space = Space(values[0], labels, True, 4, views=tuple(values[1:]))
     support = Support(logits[:, PARTS.train])
-    student = {**LINEAR, "epochs": 150, "learning_rate": 0.05}
+    student = {**LINEAR, "epochs": 60, "learning_rate": 0.1}
     fitted = distilled(student=student, weight=0).fit(space, PARTS, 0, support)
     assert fitted.training is not None
     # Its training ends at a rate of nearly 0, so only rounding is left.

@@ -75,6 +75,13 @@ def _pair(value: int | tuple[int, ...] | str) -> tuple[int, ...]:
     return (value, value) if isinstance(value, int) else tuple(int(v) for v in value)
 
 
+def last_side(side: int, found: list[Level]) -> int:
+    """Return the side of the last map, of a map of a given side."""
+    for level in found:
+        side = level.side(side)
+    return side
+
+
 def _cuts(layer: nn.Module) -> bool:
     """Return whether what is left over at the border is cut off, and not filled up."""
     if isinstance(layer, nn.Conv2d):
