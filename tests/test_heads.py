@@ -35,6 +35,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "timm": {**SMALL, "learning_rate": 0.01},
     "film-convnext": {**FILM, "noise": {"distribution": "log-normal", "mean": -3.0, "evaluated": 2}},
     "mlp": MLP,
+    "decoder-features": {},
     "transformer": {"tokens": 16, "width": 8, "heads": 2, "epochs": 2, "batch": 16, "learning_rate": 0.01},
     "distilled": {"teacher": "cnn", "student": {"family": "mlp", **MLP}},
     "by-space": {"pixels": {"family": "knn"}, "latents": {"family": "mlp", **MLP}},
