@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from bench import calibrate
-from bench.known_answers import CNN, TwoNormals, flipped, head, mixed, moments, oriented, parts, permuted, whitened
+from bench.known_answers import TwoNormals, flipped, mixed, moments, oriented, parts, permuted, whitened
 from bench.measure import Row
 from bench.mixtures import GOLDEN, SPACE, THREE, TWO, Grids, Mixture
 from scipy.stats import norm
@@ -35,7 +35,7 @@ def test_the_gap_of_a_lossless_scramble_shrinks_to_zero_as_a_rule_looks_farther(
 
 
 def test_a_permutation_of_pixels_costs_local_filters_their_accuracy_and_others_nothing() -> None:
-    held(calibrate.local_filters({"cnn": CNN, "1-nn": head("knn", neighbours=[1]), "linear": head("linear")}, 1600))
+    held(calibrate.local_filters(1600, {"1-nn": calibrate.NEAREST, "linear": calibrate.LINEAR}))
 
 
 def test_averaging_loses_what_the_closed_form_says_and_as_information_alone() -> None:

@@ -20,6 +20,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from pipeline import bootstrap
 from pipeline.metrics import (
     METRICS,
     MULTILABEL_METRICS,
@@ -269,3 +270,28 @@ def test_a_thousand_replicates_of_twenty_thousand_samples_take_seconds() -> None
         metric(scores, labels, weights)
         # About 0.2 s; a loop over scikit-learn's takes longer than that for fifty replicates.
         assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_weights_that_are_no_whole_numbers_are_scikit_learns_as_well(name: str) -> None:
+    random = np.random.default_rng(6)
+    scores, labels = random.normal(size=(90, 3)), random.choice(3, 90, p=[0.5, 0.3, 0.2])
+    patients = np.arange(90) // 2
+    weights = bootstrap.weights(patients, 40, 0, bootstrap.strata(np.eye(3, dtype=np.int8)[labels], patients))
+    assert (weights % 1 != 0).any()
+    found = METRICS[name](scores, labels, weights)
+    for row, value in zip(weights, found, strict=True):
+        if name == "auroc":
+            areas = [roc_auc_score(labels == k, scores[:, k], sample_weight=row) for k in range(3)]
+            assert value == pytest.approx(np.mean(areas), abs=1e-12)
+        else:
+            metric = {"balanced_accuracy": balanced_accuracy_score, "mcc": matthews_corrcoef}[name]
+            assert value == pytest.approx(metric(labels, scores.argmax(axis=1), sample_weight=row), abs=1e-12)
+
+
+def test_one_class_alone_has_no_correlation_whatever_it_weighs() -> None:
+    # In floating point the sums of such weights differ in their last bit.
+    weights = np.random.default_rng(7).random((200, 30))
+    scores, labels = np.tile([1.0, 0.0], (30, 1)), np.arange(30) % 2
+    np.testing.assert_array_equal(mcc(scores, labels, weights), 0)
+    np.testing.assert_array_equal(mcc(scores, np.zeros(30, np.int64), weights), 0)

@@ -73,6 +73,10 @@ def test_a_data_set_to_start_from_is_in_no_table_and_trained_for_one_fold() -> N
         ({"datasets": ["other"]}, "heads: x: there is no data set 'other' with classes"),
         ({"datasets": ["plain"]}, "heads: x: there is no data set 'plain' with classes"),
         ({"autoencoders": ["other"]}, "heads: x: there is no autoencoder 'other'"),
+        (
+            {"label_fraction": 0.5, "fractions": [0.25, 0.5]},
+            "heads: x: 'fractions' must be below 'label_fraction', 0.5: parts of its labels",
+        ),
         ({"pretrained_on": {"mine": "mine"}}, "heads: x: 'pretraining' has no data set 'mine' with classes"),
         ({"pretrained_on": {"first": "first"}}, "heads: x: there is no data set 'first' with classes"),
     ],

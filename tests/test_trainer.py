@@ -186,6 +186,14 @@ def test_a_loss_that_is_not_finite_ends_the_training() -> None:
         trainer.fit(spec(learning_rate=1e30, schedule="constant"), data, SPLIT, 0)
 
 
+def test_reduced_precision_changes_scores_by_little() -> None:
+    whole, reduced = (trainer.fit(spec(precision=p, epochs=1), space(), SPLIT, 0) for p in ("float32", "bfloat16"))
+    assert reduced.test.dtype == np.float32
+    assert not same(whole, reduced)
+    np.testing.assert_allclose(reduced.test, whole.test, atol=0.1)
+    assert reduced.tensors["network.last.weight"].dtype == np.float32
+
+
 # Logits of the training rows, and starting from another head.
 
 

@@ -155,13 +155,18 @@ def _ratio_rows(sizes: Floats, metric: str, curves: Curves) -> list[Values]:
 
 
 def _ratio(values: Floats, bounds: list[str]) -> Values:
-    """Return one row; a replicate that is a bound counts as the end that it leaves open: 0 or infinity."""
-    opened = np.select([np.array(bounds) == MORE, np.array(bounds) == FEWER], [np.inf, 0.0], values)[1:]
-    known = opened[~np.isnan(opened)]
+    """Return one row; a replicate that is a bound is that number at one end of the interval, and open at the other."""
+    known = ~np.isnan(values[1:])
+    more, fewer = (np.array(bounds)[1:] == bound for bound in (MORE, FEWER))
+    low = _quantile(np.where(fewer, 0.0, values[1:])[known], 0.025)
+    high = _quantile(np.where(more, np.inf, values[1:])[known], 0.975)
+    defined = float(known.mean()) if len(known) else np.nan
+    return {"value": values[0], "low": low, "high": high, "bound": bounds[0], "defined": defined}
+
+
+def _quantile(values: Floats, share: float) -> float:
     # No interpolation: half of infinity is none of the replicates.
-    ends = np.quantile(known, [0.025, 0.975], method="inverted_cdf") if len(known) else (np.nan, np.nan)
-    defined = len(known) / len(opened) if len(opened) else np.nan
-    return {"value": values[0], "low": ends[0], "high": ends[1], "bound": bounds[0], "defined": defined}
+    return float(np.quantile(values, share, method="inverted_cdf")) if len(values) else np.nan
 
 
 def _length_rows(sizes: Floats, losses: Curves) -> list[Values]:

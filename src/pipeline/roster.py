@@ -16,6 +16,10 @@ def check(study: "Study") -> None:
     for name, head in study.heads.items():
         try:
             _named(study, head)
+            if any(fraction >= head.label_fraction for fraction in head.fractions):
+                raise StudyError(
+                    f"'fractions' must be below 'label_fraction', {head.label_fraction:g}: parts of its labels"
+                )
             _pretrained(study, head)
             for teacher in head.teachers():
                 _taught(study, head, teacher)

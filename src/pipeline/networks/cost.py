@@ -141,15 +141,16 @@ class Steps:
 def peaks(build: Callable[[], nn.Module], setting: Setting) -> dict[str, float]:
     """Return the bytes that inference and training take at their peak, parameters and inputs included.
 
-    On an accelerator what torch allocates there; otherwise the resident memory of this process above what it is before
-    the network is built. Call it in a process that does nothing else. NaN where the system does not tell, with a
-    message.
+    On an accelerator what torch allocates there; otherwise the resident memory of this process above what libraries
+    take. Call it in a process that does nothing else. NaN where the system does not tell, with a message.
     """
     device = accelerator()
     if device.type == "cpu":
         _warm_up()
-    before = _used(device)
-    steps, found = Steps(build(), setting, device), {}
+    # Building imports libraries, which are no part of what a network takes; its own tensors are.
+    network = build()
+    before = _used(device) - _held(network, device)
+    steps, found = Steps(network, setting, device), {}
     for (name, step), times in zip(steps.kinds().items(), (1, STEPS), strict=True):
         _forget_peak(device)
         for _ in range(times):
@@ -164,6 +165,12 @@ def _warm_up() -> None:
     optimiser = torch.optim.AdamW(layer.parameters())
     functional.cross_entropy(layer(torch.zeros(2, 1, 8, 8)), torch.tensor([0, 1])).backward()
     optimiser.step()
+
+
+def _held(network: nn.Module, device: torch.device) -> int:
+    """Return the bytes of a network's tensors on this device."""
+    tensors = [*network.parameters(), *network.buffers()]
+    return sum(tensor.nbytes for tensor in tensors if tensor.device.type == device.type)
 
 
 def _used(device: torch.device) -> float:

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from pipeline.errors import StudyError
 from pipeline.networks.stems import backbone
+from pipeline.trained import NOISE_DEVIATION
 
 if TYPE_CHECKING:
     from pipeline.heads import Space
@@ -90,6 +91,11 @@ class Film(nn.Module):
         scale, shift = (part.reshape(shape) for part in self.linear(embedding).chunk(2, dim=1))
         made: Tensor = features * (1 + scale) + shift
         return made
+
+
+def unit(values: Tensor, sigma: Tensor) -> Tensor:
+    """Return n x c x h x w values of the deviation `NOISE_DEVIATION`, with noise of sigma, scaled to variance 1."""
+    return values / (sigma.square() + NOISE_DEVIATION**2).sqrt()[:, None, None, None]
 
 
 class FilmConvNeXt(nn.Module):

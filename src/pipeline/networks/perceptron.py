@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.networks.film import Film, NoiseEmbedding
-from pipeline.trained import NOISE_DEVIATION
+from pipeline.networks.film import Film, NoiseEmbedding, unit
 
 if TYPE_CHECKING:
     from pipeline.heads.mlp import Spec
-
-
-def unit(values: Tensor, sigma: Tensor) -> Tensor:
-    """Return n x c x h x w values of the deviation `NOISE_DEVIATION`, with noise of sigma, scaled to variance 1."""
-    return values / (sigma.square() + NOISE_DEVIATION**2).sqrt()[:, None, None, None]
 
 
 class Perceptron(nn.Module):

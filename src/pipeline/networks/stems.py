@@ -20,6 +20,7 @@ those of latents nearly are, the response has the variance that it has for grey 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import StudyError
 from pipeline.networks import timm_weights
-from pipeline.networks.strides import Level, drop, levels, summed_blocks
+from pipeline.networks.strides import Level, drop, last_side, levels, summed_blocks
 
 if TYPE_CHECKING:
     from pipeline.heads import Space
@@ -80,30 +81,27 @@ def _fit_strides(network: nn.Module, spec: BackboneSpec, space: Space) -> None:
             f"the stem of timm's {spec.model} does not reduce the side to a quarter by convolutions or pooling, so it "
             "cannot be fitted to a latent grid; take another model"
         )
-    _drop_stem(stem, surplus)
-    for level in found[len(stem) :]:
-        if _last_map(network, space) < spec.smallest:
-            drop(level, level.factor)
-    if _last_map(network, space) < 1:
+    kept, rest = _drop_stem(stem, surplus), found[len(stem) :]
+    side = min(space.values.shape[2:])
+    while rest and last_side(side, kept + rest) < spec.smallest:
+        level = rest.pop(0)
+        drop(level, level.factor)
+    if last_side(side, kept + rest) < 1:
         h, w = space.values.shape[2:]
         raise StudyError(f"{h} x {w} cells are too few for the stem of timm's {spec.model}; take another model")
 
 
-def _drop_stem(stem: list[Level], surplus: int) -> None:
-    """Drop strides, the last ones first, until the stem reduces less by a factor."""
+def _drop_stem(stem: list[Level], surplus: int) -> list[Level]:
+    """Drop strides, the last ones first, until the stem reduces less by a factor; return what is left of it."""
+    kept: list[Level] = []
     for level in reversed(stem):
         factor = min(level.factor, surplus)
         if factor > 1:
             drop(level, factor)
             surplus //= factor
-
-
-def _last_map(network: nn.Module, space: Space) -> int:
-    """Return the number of cells of the last map along its shorter side."""
-    side = int(min(space.values.shape[2:]))
-    for level in levels(network, space.values.shape[1]):
-        side = level.side(side)
-    return side
+        if level.factor > factor:
+            kept.insert(0, replace(level, factor=level.factor // factor))
+    return kept
 
 
 def _take_weights(network: nn.Module, spec: BackboneSpec, pixels: bool) -> None:

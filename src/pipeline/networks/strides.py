@@ -75,6 +75,13 @@ def _pair(value: int | tuple[int, ...] | str) -> tuple[int, ...]:
     return (value, value) if isinstance(value, int) else tuple(int(v) for v in value)
 
 
+def last_side(side: int, found: list[Level]) -> int:
+    """Return the side of the last map, of a map of a given side."""
+    for level in found:
+        side = level.side(side)
+    return side
+
+
 def _cuts(layer: nn.Module) -> bool:
     """Return whether what is left over at the border is cut off, and not filled up."""
     if isinstance(layer, nn.Conv2d):
@@ -85,13 +92,13 @@ def _cuts(layer: nn.Module) -> bool:
 def summed_blocks(weights: Tensor, side: int) -> Tensor:
     """Return O x I x k x k weights summed over blocks: O x I x side x side.
 
-    The convolution does with cells what the first one did with cells repeated k / side times along both sides.
-    Where that is no whole number, blocks are areas, which share the weights that lie on their borders.
+    The convolution does with cells what the first one did with cells repeated k / side times along both sides. Where
+    that is no whole number, a weight on a border is shared by the blocks.
     """
-    out, into, k, _ = weights.shape
-    if k % side:
-        return nn.functional.interpolate(weights, (side, side), mode="area") * (k / side) ** 2
-    return weights.reshape(out, into, side, k // side, side, k // side).sum(dim=(3, 5))
+    edges = torch.arange(side + 1, dtype=torch.float64)[:, None] * weights.shape[2] / side
+    at = torch.arange(weights.shape[2], dtype=torch.float64)
+    shares = (torch.minimum(edges[1:], at + 1) - torch.maximum(edges[:-1], at)).clamp(min=0)
+    return (shares @ weights.double() @ shares.T).to(weights.dtype)
 
 
 def drop(level: Level, factor: int) -> None:

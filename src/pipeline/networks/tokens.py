@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.networks.film import Film, NoiseEmbedding
-from pipeline.networks.perceptron import unit
+from pipeline.networks.film import Film, NoiseEmbedding, unit
 
 if TYPE_CHECKING:
     from pipeline.heads.transformer import Spec
