@@ -107,7 +107,7 @@ def reading(row: Record | None) -> str:
     if row is None or found == UNKNOWN:
         return "not known"
     side = int(row["low"] > 1) - int(row["high"] < 1)
-    said = {1: "more", 0: "no difference shown", -1: "fewer"}[side]
+    said = "no interval" if math.isnan(row["low"]) else {1: "more", 0: "no difference shown", -1: "fewer"}[side]
     # An interval of the replicates that know the ratio says too much where many do not.
     part = f"; known in {100 * row['defined']:.0f}&nbsp;% of the replicates" if row["defined"] < 0.95 else ""
     return f"{text.html(found)} ({said}{part})"
