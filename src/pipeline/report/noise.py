@@ -101,29 +101,30 @@ def noise_figure(found: Curves, rows: Sequence[Row]) -> Figure:
     for (_, dataset), ax in axes.items():
         mine = [row for row in rows if row.dataset == dataset]
         if images := _curve(found, mine[0], "image"):
-            _draw(ax, images, positive[0], IMAGE)
-        for row in mine:
-            _draw(ax, _latent(found, row), positive[0], named[row.autoencoder])
+            _draw(ax, images, _clean(positive[0]), IMAGE)
+        for place, row in enumerate(mine, start=1):
+            # Beside one another, for they would cover each other.
+            clean = _clean(positive[0]) + 0.5 * place / (len(mine) + 1)
+            _draw(ax, _latent(found, row), clean, named[row.autoencoder])
         ax.set(ylim=limits)
         ticks = [tick for tick in TICKS if positive[0] <= tick <= positive[-1]] or [positive[0]]
-        ax.set_xticks([_clean(positive[0]), *np.log10(ticks)], ["none", *(f"{tick:g}" for tick in ticks)])
+        ax.set_xticks([_clean(positive[0]) + 0.25, *np.log10(ticks)], ["none", *(f"{tick:g}" for tick in ticks)])
     figure.supxlabel("deviation of the noise (inputs have 0.5)", fontsize=8.5, color=INK)
     legend(figure, {"image": IMAGE, **named})
     return figure
 
 
 def _clean(first: float) -> float:
-    """Return where no noise stands on a logarithmic axis: half a decade before the first deviation."""
-    return math.log10(first) - 0.5
+    """Return where the half decade of no noise begins on a logarithmic axis, before the first deviation."""
+    return math.log10(first) - 0.8
 
 
-def _draw(ax: Axes, curve: Curve, first: float, look: Look) -> None:
+def _draw(ax: Axes, curve: Curve, clean: float, look: Look) -> None:
     noisy = [(math.log10(at), value) for at, value in curve if at > 0]
     draw(ax, [at for at, _ in noisy], [value for _, value in noisy], look, every=max(1, len(noisy) // 8))
     for value in (value for at, value in curve if at == 0):
-        x, colour = _clean(first), look.colour
-        ax.vlines(x, value.low, value.high, color=colour, linewidth=1.2)
-        ax.plot(x, value.value, look.marker or "_", color=colour, markersize=4)
+        ax.vlines(clean, value.low, value.high, color=look.colour, linewidth=1.2)
+        ax.plot(clean, value.value, look.marker or "_", color=look.colour, markersize=4)
 
 
 def _table(title: str, rows: Sequence[Row], found: Curves) -> str:

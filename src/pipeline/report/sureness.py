@@ -68,19 +68,20 @@ def reliability_figure(part: pd.DataFrame, rows: list[Row]) -> Figure:
     """Draw a panel for each dataset, a line for the images and one for the latents of each autoencoder."""
     learned = [row for row in rows if row.family != "identity"]
     named = looks(unique(row.autoencoder for row in learned))
-    figure, axes = panels(unique(row.dataset for row in rows), [""], height=2.9)
+    # A head can be equally sure of everything: without a marker a single bin would not be seen.
+    images = IMAGE._replace(marker="x")
+    figure, axes = panels(unique(row.dataset for row in rows), ["how often it is right (share)"], height=2.9)
     for (_, dataset), ax in axes.items():
         ax.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1)
         mine = [row for row in rows if row.dataset == dataset]
-        shown: list[tuple[pd.DataFrame, Look]] = [(_of(part, mine[0], "image"), IMAGE)]
+        shown: list[tuple[pd.DataFrame, Look]] = [(_of(part, mine[0], "image"), images)]
         shown += [(_of(part, row, "latent"), named[row.autoencoder]) for row in mine if row in learned]
         for bins, (colour, marker, style) in shown:
             x, y = bins["confidence"], bins["accuracy"]
             ax.plot(x, y, style, color=colour, marker=marker, markersize=3.5, linewidth=1.3)
         ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
     figure.supxlabel("how sure the head is (probability)", fontsize=8.5, color=INK)
-    figure.supylabel("how often it is right (share)", fontsize=8.5, color=INK)
-    legend(figure, {"image": IMAGE, **named})
+    legend(figure, {"image": images, **named})
     return figure
 
 
