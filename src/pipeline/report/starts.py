@@ -29,8 +29,8 @@ WORDS = {
 INTRODUCTION = (
     "<p>By the study&rsquo;s <em>initialisation</em> these heads differ in how their weights begin, and in nothing "
     "else. The published comparison sets classifiers of images that start from pretrained weights against classifiers "
-    "of latents that do not: that difference is what pretraining gives in images plus what latents cost at equal terms, "
-    "from scratch. All differences are paired.</p>\n"
+    "of latents that do not: that difference is what pretraining gives in images plus what latents cost at equal "
+    "terms, from scratch. All differences are paired.</p>\n"
 )
 
 
