@@ -27,9 +27,9 @@ from pipeline.report import (
     sureness,
 )
 from pipeline.report.further import COLUMNS, Curve
-from pipeline.report.results import Interval, Results
+from pipeline.report.results import Interval, Results, read_gaps
 from tests.report_further import FURTHER, GAPS, around
-from tests.report_rows import STUDY, cells, parsed, row
+from tests.report_rows import STUDY, cells, parsed, row, unscored
 
 RESULTS = Results.read(GAPS)
 SECTIONS = {
@@ -107,6 +107,19 @@ def test_tables_are_read_back_as_they_are_called_and_empty_ones_of_studies_witho
     (tmp_path / "profile.csv").write_text("dataset,autoencoder,head\na,b,c\n")
     with pytest.raises(StudyError, match=r"profile\.csv lacks the columns at, axis"):
         Further.read(tmp_path)
+
+
+def test_a_gap_table_is_read_with_names_that_look_like_nothing(tmp_path: Path) -> None:
+    table = pd.DataFrame([row("NA", "null", head="None", psnr=math.inf), unscored("nan")])
+    table.to_csv(tmp_path / "gap_table.csv", index=False)
+    read = Results.read(read_gaps(tmp_path / "gap_table.csv"))
+    assert [(one.dataset, one.autoencoder, one.head) for one in read.rows] == [
+        ("NA", "null", "None"),
+        ("nan", "taesd", ""),
+    ]
+    assert read.heads == ["None"]
+    assert math.isinf(read.rows[0].psnr)
+    assert math.isnan(read.rows[1].latent.value)
 
 
 def test_names_from_users_stay_text_everywhere() -> None:
