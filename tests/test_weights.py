@@ -53,12 +53,17 @@ def local(**files: bytes) -> dict[str, Any]:
 
 def test_the_table_of_this_checkout_lists_families_that_exist_and_licences() -> None:
     entries = Table.read(ROOT / weights.TABLE).root
-    assert {entry.family for entry in entries.values()} <= set(families.names("autoencoders"))
+    assert {entry.family for entry in entries.values()} <= {*families.names("autoencoders"), *families.names("heads")}
     assert {"sd-1.4", "sd-1.5", "sdxl", "sd-3", "flux.1-dev", "flux.2-dev", "taesd", "medvae"} <= set(entries)
     assert {name for name, entry in entries.items() if entry.gated} == {"sd-3", "flux.1-dev", "flux.2-dev"}
     assert all(entry.licence for entry in entries.values())
     for name, entry in entries.items():
-        families.spec("autoencoders", configured(name, entry))
+        read(name, entry)
+
+
+def read(name: str, entry: weights.Entry) -> Any:  # noqa: ANN401 - of either kind
+    """Return the specification of what an entry is loaded into."""
+    return families.spec("heads" if entry.family == "timm" else "autoencoders", configured(name, entry))
 
 
 def configured(name: str, entry: weights.Entry) -> dict[str, Any]:
@@ -66,15 +71,14 @@ def configured(name: str, entry: weights.Entry) -> dict[str, Any]:
     folder, files = weights.FOLDER / name, [str(weights.FOLDER / name / file) for file in entry.files]
     if entry.family == "onnx":
         return {"family": "onnx", "encoder": files[0], "decoder": files[1], "encoder_range": [-1, 1]}
-    if entry.family in ("medvae", "tae"):
+    if entry.family in ("medvae", "tae", "timm"):
         return {"family": entry.family, "weights": files[0]}
     return {"family": entry.family, "folder": str(folder)}
 
 
 def test_every_file_that_an_entry_is_loaded_from_is_in_the_table() -> None:
     for name, entry in Table.read(ROOT / weights.TABLE).root.items():
-        spec: Any = families.spec("autoencoders", configured(name, entry))
-        assert {Path(file).name for file in spec.files()} <= set(entry.files), name
+        assert {Path(file).name for file in read(name, entry).files()} <= set(entry.files), name
 
 
 def test_shipped_weights_are_tracked_and_fetched_ones_ignored() -> None:

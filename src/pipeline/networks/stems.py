@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from pipeline.errors import StudyError
 from pipeline.networks import timm_weights
 from pipeline.networks.strides import Level, drop, last_side, levels, summed_blocks
+from pipeline.weights import verify
 
 if TYPE_CHECKING:
     from pipeline.heads import Space
@@ -106,6 +107,7 @@ def _drop_stem(stem: list[Level], surplus: int) -> list[Level]:
 
 def _take_weights(network: nn.Module, spec: BackboneSpec, pixels: bool) -> None:
     """Copy the weights of a file into a fitted network, all but the classifier's."""
+    verify(spec.files())
     plain = timm_weights.read(spec.model, spec.weights, num_classes=0, **_of_the_file(spec.arguments))
     configuration: Any = plain.pretrained_cfg
     first, last = configuration["first_conv"], configuration["classifier"]
