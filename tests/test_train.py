@@ -1,8 +1,10 @@
 """One head over every fold and seed: what it sees, what it writes."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -82,18 +84,49 @@ def test_labels_other_than_1_and_0_and_missing_are_refused() -> None:
         check_used(several, splits(INDEX))
 
 
-def call(
+def command(
     store: Path, folder: Path, entry: dict[str, Any], index: pd.DataFrame = INDEX, task: str = "single-label"
-) -> subprocess.CompletedProcess[str]:
+) -> list[str]:
     index.to_parquet(folder / "index.parquet")
     names = {"spec": json.dumps(entry), "index": folder / "index.parquet", "store": store, "classes": '["a", "b"]'}
     names |= {"image-size": 64, "task": task, "predictions": folder / "p.parquet", "weights": folder / "h.safetensors"}
     names |= {"heads": store.with_name("heads"), "made-from": folder / "made_from.json"}
     names |= {"profile": folder / "o.parquet", "training": folder / "t.parquet", "unfinished": folder / "unfinished"}
-    command = [sys.executable, "-m", "pipeline.train", "--curves", str(folder / "c.csv"), "--seeds", "0", "1"]
-    command += [word for name, value in names.items() for word in (f"--{name}", str(value))]
-    command += ["--manifests", *(str(store.with_name("latents") / f"{shard}.json") for shard in range(2))]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    words = [sys.executable, "-m", "pipeline.train", "--curves", str(folder / "c.csv"), "--seeds", "0", "1"]
+    words += [word for name, value in names.items() for word in (f"--{name}", str(value))]
+    return [*words, "--manifests", *(str(store.with_name("latents") / f"{shard}.json") for shard in range(2))]
+
+
+def call(
+    store: Path, folder: Path, entry: dict[str, Any], index: pd.DataFrame = INDEX, task: str = "single-label"
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(store, folder, entry, index, task), capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_program_that_is_told_to_end_goes_on_in_the_next_call_with_the_same_bytes(
+    number: signal.Signals, store: Path, tmp_path: Path
+) -> None:
+    entry = {"family": "timm", **TINY, "epochs": 30, "fractions": [0.5]}
+    undisturbed, ended = tmp_path / "undisturbed", tmp_path / "ended"
+    for folder in (undisturbed, ended):
+        folder.mkdir()
+    assert call(store, undisturbed, entry).returncode == 0
+    process = subprocess.Popen(command(store, ended, entry), stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list((ended / "unfinished").glob("fold1*")):
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, told = process.communicate()
+    assert process.returncode == 1
+    assert "the next call goes on from there" in told
+    assert not (ended / "p.parquet").exists()
+    kept = {path.name for path in (ended / "unfinished").glob("fold0*")}
+    assert len(kept) == 4
+    done = call(store, ended, entry)
+    assert done.returncode == 0, done.stderr
+    assert not (ended / "unfinished").exists()
+    for name in ("p.parquet", "o.parquet", "t.parquet", "h.safetensors", "c.csv"):
+        assert (ended / name).read_bytes() == (undisturbed / name).read_bytes(), name
 
 
 def test_the_program_writes_predictions_weights_and_curves(store: Path, tmp_path: Path) -> None:

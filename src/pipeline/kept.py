@@ -33,7 +33,8 @@ class Kept:
 
     def write(self, name: str, fitted: Fitted) -> None:
         """Keep a head; all of it comes back exactly."""
-        arrays = {name: np.ascontiguousarray(array) for name, array in _arrays(fitted).items()}
+        # Not ascontiguousarray, which makes a vector of a single number.
+        arrays = {name: np.asarray(array, order="C") for name, array in _arrays(fitted).items()}
         metadata = {
             "identity": self.identity,
             "curve": json.dumps(fitted.curve.to_dict("split")),

@@ -97,7 +97,7 @@ def fit(spec: HeadSpec, data: Space, index: pd.DataFrame, asked: argparse.Namesp
 
 def write(asked: argparse.Namespace, tables: dict[str, list[pd.DataFrame]], tensors: dict[str, np.ndarray]) -> None:
     """Write the tables and the weights."""
-    write_atomically(asked.weights, lambda path: save_file(tensors, path))
+    write_atomically(asked.weights, lambda path: save_file(dict(sorted(tensors.items())), path))
     curves = _joined(tables["curves"])
     write_atomically(asked.curves, lambda path: curves.to_csv(path, index=False))
     for name in ("predictions", "profile", "training"):
