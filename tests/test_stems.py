@@ -254,3 +254,13 @@ def test_a_model_that_does_not_suit_is_refused_by_name(model: str, message: str)
 def test_patches_that_do_not_divide_the_space_are_refused() -> None:
     with pytest.raises(StudyError, match="patches of 16 cells do not divide 17 x 17"):
         build(entry("test_vit"), space(3, 17, 1))
+
+
+@pytest.mark.parametrize("model", ["tf_efficientnet_lite0", "mobilenetv3_small_050", "convnext_atto", "resnet10t"])
+def test_no_network_begins_with_an_opinion_however_its_library_draws_its_last_layer(model: str) -> None:
+    torch.manual_seed(0)
+    network = build(entry(model), space(4, 8, 8)).train()
+    with torch.no_grad():
+        logits = network(torch.randn(32, 4, 8, 8))
+    # timm's EfficientNet of three classes begins with a deviation of about 7, which is a loss of about 5.
+    assert logits.std() < 1

@@ -29,11 +29,17 @@ def classifier_name(network: nn.Module) -> str:
 
 
 def with_classifier(network: nn.Module, loss: OfClasses | OfLabels) -> nn.Module:
-    """Return the network with the last layer that a loss asks for."""
+    """Return the network with the last layer that a loss asks for.
+
+    Its weights are drawn anew, as torch draws those of any linear layer. timm's families differ in that, and some draw
+    them for a thousand classes: with three, EfficientNet's first logits are so large that a short training never
+    recovers from them, least of all in a space that its other weights are not made for.
+    """
     name = classifier_name(network)
     last = network.get_submodule(name)
     if not isinstance(last, nn.Linear):
         raise StudyError(f"{name} of {type(network).__name__} is not a linear layer; take another model")
+    last.reset_parameters()
     network.set_submodule(name, classifier(loss, last))
     return network
 
