@@ -51,6 +51,11 @@ def store(kind):
     return lambda wildcards, input, output: os.path.dirname((dict(output.items()) | dict(input.items()))[kind])
 
 
+def optional(option, values):
+    """Return an option of a command line with its values, or nothing where there are none."""
+    return f"--{option} {' '.join(map(shlex.quote, map(str, values)))}" if values else ""
+
+
 onstart:
     # Every scheduling round of Snakemake plants a timer that starts another round, for the sake of a rate limit that is
     # far out of reach here. So rounds multiply with every job that ends (Snakemake's issue 2967), and after some hundred

@@ -1,11 +1,6 @@
 """One head in one space, over every fold and seed."""
 
 
-def optional(option, values):
-    """Return an option of a command line with its values, or nothing where there are none."""
-    return f"--{option} {' '.join(map(shlex.quote, map(str, values)))}" if values else ""
-
-
 rule train:
     """Train one head in the latent or the reconstruction space of one autoencoder."""
     input:
