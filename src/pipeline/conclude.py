@@ -104,12 +104,19 @@ def signs(cells: Cells) -> Values:
         "positive_datasets": positive_sets,
         "sign_p_datasets": significance.sign_test(positive_sets, len(sets)),
         "smallest_p_datasets": smallest,
-        "caution": (
-            f"Pairs of data set and autoencoder are not independent: {len(points)} of them share the images of "
-            f"{len(sets)} data sets, so p over pairs is smaller than the data justify. Over data sets no p can be "
-            f"below {smallest:.4g}."
-        ),
+        "caution": _caution(len(points), len(sets), smallest),
     }
+
+
+def _caution(pairs: int, sets: int, smallest: float) -> str:
+    floor = f"Over data sets no p can be below {smallest:.4g}."
+    if pairs == sets:
+        return floor
+    shared = "one data set" if sets == 1 else f"{sets} data sets"
+    return (
+        f"Pairs of data set and autoencoder are not independent: {pairs} of them share the images of {shared}, so p "
+        f"over pairs is smaller than the data justify. {floor}"
+    )
 
 
 def _point(values: Floats) -> float:
