@@ -9,6 +9,8 @@ from pipeline.report.drawing import INK, MUTED, inline_svg, plot
 from pipeline.report.results import Results, Row, unique
 from pipeline.report.tables import name_cell, number, table
 
+FEWEST = 10
+"""Predictions in a bin that is drawn: the share of fewer is hardly more than a coin's."""
 SPACES = ("image", "reconstruction", "latent")
 INTRODUCTION = (
     "<p>The test predictions of all folds and seeds together, in bins by how sure the head is. The calibration error "
@@ -30,7 +32,8 @@ def section(results: Results, reliability: pd.DataFrame) -> str:
         alt = f"Reliability of the head {head}, by dataset and autoencoder; values: table below"
         caption = (
             f"<strong>Reliability.</strong> {title}: how often it is right against how sure it is, each in bins; on "
-            "the dotted diagonal it is as often right as it says, below it is too sure. Dashed: on images."
+            "the dotted diagonal it is as often right as it says, below it is too sure. Bins of "
+            f"fewer than {FEWEST} predictions are in the table alone. Dashed: on images."
         )
         svg = inline_svg(reliability_figure(part, rows), f"reliability{index}", alt)
         body = f"<ul>\n{items}</ul>\n{plot(svg, caption)}{_table(title, part, rows)}"
@@ -77,6 +80,7 @@ def reliability_figure(part: pd.DataFrame, rows: list[Row]) -> Figure:
         shown: list[tuple[pd.DataFrame, Look]] = [(_of(part, mine[0], "image"), images)]
         shown += [(_of(part, row, "latent"), named[row.autoencoder]) for row in mine if row in learned]
         for bins, (colour, marker, style) in shown:
+            bins = bins[bins["count"] >= FEWEST]
             x, y = bins["confidence"], bins["accuracy"]
             ax.plot(x, y, style, color=colour, marker=marker, markersize=3.5, linewidth=1.3)
         ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
