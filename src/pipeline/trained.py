@@ -80,6 +80,7 @@ class TrainedSpec(HeadSpec):
     `loss: {kind: ldam, normalised: false}`, `reweight_from: 10`, `patience: 15`.
     """
 
+    device: ClassVar[bool] = True
     deviation: ClassVar[float] = 1.0
     """Standard deviation that the inputs' channels are normalised to where no noise is added."""
 
@@ -128,6 +129,10 @@ class TrainedSpec(HeadSpec):
     def input_deviation(self) -> float:
         """The standard deviation of each channel of the inputs."""
         return self.deviation if self.noise is None else NOISE_DEVIATION
+
+    def passes(self, pixels: bool) -> int:
+        """Return the number of epochs."""
+        return self.epochs
 
     def sees_views(self) -> bool:
         """Tell that every network is trained on views."""

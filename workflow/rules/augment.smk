@@ -33,10 +33,17 @@ rule augment:
         manifest="results/images/{view}/{shard}.json",
     log:
         "logs/augment/{view}/{shard}.log",
+    benchmark:
+        "logs/augment/{view}/{shard}.benchmark.tsv"
     wildcard_constraints:
         view=plan.all_views(),
+    group:
+        bundle(lambda wildcards: plan.with_images(wildcards.view, wildcards.shard))
     conda:
         "../envs/pipeline.yaml"
+    resources:
+        mem_mb=plan.memory("augment", accelerators),
+        runtime=plan.runtime("augment", accelerators),
     params:
         spec=study.entries.augmentation.drawing(),
         number=lambda wildcards: plan.view_number(wildcards.view),

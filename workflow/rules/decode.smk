@@ -36,8 +36,15 @@ rule decode:
         "logs/decode/{dataset}/{autoencoder}/{shard}.benchmark.tsv"
     wildcard_constraints:
         dataset=plan.encoded(),
+    group:
+        bundle(lambda wildcards: plan.with_codes(wildcards.dataset, wildcards.autoencoder, wildcards.shard))
     conda:
         "../envs/pipeline.yaml"
+    threads: plan.threads("decode", accelerators)
+    resources:
+        mem_mb=plan.memory("decode", accelerators),
+        runtime=plan.runtime("decode", accelerators),
+        gpu=plan.gpu("decode", accelerators),
     params:
         spec=lambda wildcards: plan.loaded(wildcards.dataset, wildcards.autoencoder),
         latents=store("latents"),

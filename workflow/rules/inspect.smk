@@ -34,11 +34,16 @@ rule inspect:
         mapping="private/{dataset}.mapping.csv",
     log:
         "logs/inspect/{dataset}.log",
+    benchmark:
+        "logs/inspect/{dataset}.benchmark.tsv"
     # Before everything else, so that input that cannot be trusted stops a study before it has cost anything.
     priority: 100
     conda:
         "../envs/pipeline.yaml"
-    threads: 16
+    threads: plan.threads("inspect", accelerators)
+    resources:
+        mem_mb=plan.memory("inspect", accelerators),
+        runtime=plan.runtime("inspect", accelerators),
     params:
         folder=lambda wildcards, output: output.samples.removesuffix(".parquet"),
         private=lambda wildcards, output: output.mapping.removesuffix(".mapping.csv"),

@@ -37,6 +37,9 @@ except StudyError as error:
 
 plan = Plan(study)
 
+# The one switch: `gpu` among the `resources` of a profile or a call. Jobs that can use an accelerator then ask for one.
+accelerators = workflow.global_resources.get("gpu").value or 0
+
 
 wildcard_constraints:
     dataset="|".join(study.datasets),
@@ -54,6 +57,18 @@ def store(kind):
 def optional(option, values):
     """Return an option of a command line with its values, or nothing where there are none."""
     return f"--{option} {' '.join(map(shlex.quote, map(str, values)))}" if values else ""
+
+
+def bundle(named):
+    """Return the group of a rule's jobs: those of one name are one batch job, connected by files or not."""
+
+    def group(wildcards):
+        name = named(wildcards)
+        # As Snakemake notes it for a group whose name has wildcards: what `group-components` of a profile calls it.
+        workflow.parent_groupids[name] = name.split(".")[0]
+        return name
+
+    return group
 
 
 onstart:

@@ -14,8 +14,13 @@ rule tabulate:
         fidelity="results/fidelity/{dataset}.csv",
     log:
         "logs/tabulate/{dataset}.log",
+    benchmark:
+        "logs/tabulate/{dataset}.benchmark.tsv"
     conda:
         "../envs/pipeline.yaml"
+    resources:
+        mem_mb=plan.memory("tabulate", accelerators),
+        runtime=plan.runtime("tabulate", accelerators),
     params:
         images=store("images"),
         plan=lambda wildcards: plan.table(wildcards.dataset),
@@ -85,8 +90,13 @@ rule illustrate:
         depth="results/depth.png",
     log:
         "logs/illustrate.log",
+    benchmark:
+        "logs/illustrate.benchmark.tsv"
     conda:
         "../envs/pipeline.yaml"
+    resources:
+        mem_mb=plan.memory("illustrate", accelerators),
+        runtime=plan.runtime("illustrate", accelerators),
     params:
         title=study.entries.title,
         results=lambda wildcards, input: os.path.dirname(input.table),

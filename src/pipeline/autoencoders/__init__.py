@@ -88,6 +88,9 @@ class AutoencoderSpec(Spec):
     decodes: ClassVar[bool] = True
     """Whether there is a decoder. Without one there are no reconstructions, and what needs them is left empty."""
 
+    network: ClassVar[bool] = False
+    """Whether images go through a network, which takes far longer than a formula."""
+
     family: str
     latent_dtype: Literal["float32"] = "float32"
     """How latents are stored. A family whose decoder resolves far less than float16 rounds offers that, too."""

@@ -5,7 +5,7 @@ here: which values stand for black and white, and which output is meant where th
 random numbers is refused: take its mean, or its moments with `posterior: gaussian`.
 """
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, FiniteFloat
 
@@ -26,6 +26,8 @@ Range = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ascending)]
 
 class Spec(AutoencoderSpec):
     """Two local files."""
+
+    network: ClassVar[bool] = True
 
     encoder: str
     """Graph with one input, n x C x H x W images."""

@@ -156,6 +156,10 @@ class HeadSpec(Spec):
     pretrained_on: dict[str, str] = {}
     """Data set to the one of `pretraining` on which the head is trained first, in the same space; it then starts from
     there. Where there are any, it is trained on these data sets alone."""
+    small: ClassVar[bool] = False
+    """Whether a training takes minutes and not hours, so that a batch system is given several together."""
+    device: ClassVar[bool] = False
+    """Whether it computes on an accelerator where there is one."""
     needs_decoder: ClassVar[bool] = False
     """Whether the head looks at what the frozen decoder makes of latents."""
 
@@ -171,6 +175,10 @@ class HeadSpec(Spec):
     def sees_views(self) -> bool:
         """Tell whether the head is trained on the views of a space, too."""
         return False
+
+    def passes(self, pixels: bool) -> int:
+        """Return how often one training goes over its samples at most, in pixels or in latents; 0: it is no network."""
+        return 0
 
     def files(self) -> list[str]:
         """Return the files that the head is loaded from before it is trained: inputs of its jobs."""

@@ -34,6 +34,8 @@ class Spec(HeadSpec):
     strengths: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.001, 0.01, 0.1, 1.0]
     """Inverse strengths of the L2 penalty (scikit-learn's C) to choose from, one for all classes."""
 
+    small: ClassVar[bool] = True
+    device: ClassVar[bool] = True
     needs_decoder: ClassVar[bool] = True
     _kept: "_Kept" = PrivateAttr(default_factory=lambda: _Kept())
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ class Spec(HeadSpec):
     that know it, so that as many votes are counted as were asked for, and they vote for or against.
     """
 
+    small: ClassVar[bool] = True
     family: Literal["knn"]
     grid: Annotated[int, Field(ge=1)] = 16
     """Cells along one side that the space is averaged over."""

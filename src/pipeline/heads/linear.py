@@ -1,6 +1,6 @@
 """A linear probe: logistic regression on a coarse grid of each space."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pandas as pd
 from pydantic import Field
@@ -17,6 +17,7 @@ class Spec(HeadSpec):
     Exclusive classes get one multinomial regression, others one balanced regression each, on the rows that know it.
     """
 
+    small: ClassVar[bool] = True
     family: Literal["linear"]
     grid: Annotated[int, Field(ge=1)] = 16
     """Cells along one side that the space is averaged over."""

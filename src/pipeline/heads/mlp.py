@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class Spec(TrainedSpec):
     """Linear layers with GELU and dropout between them; without hidden ones it is linear."""
 
+    small: ClassVar[bool] = True
     family: Literal["mlp"]
     grid: Annotated[int, Field(ge=1)] | None = 8
     """Cells along one side that the space is averaged over; null: none, every value is an input."""

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pipeline.autoencoders import Autoencoder, AutoencoderSpec
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 class NetworkSpec(AutoencoderSpec):
     """An autoencoder whose family builds a network and reads its weights."""
+
+    network: ClassVar[bool] = True
 
     latent_dtype: Literal["float16", "float32"] = "float16"  # type: ignore[assignment]
     """How latents are stored; float32 for one whose latents exceed what float16 holds (65,504)."""
