@@ -101,13 +101,13 @@ def test_the_next_call_makes_just_what_is_damaged_again_and_the_table_is_the_sam
     assert jobs(printed) == {}
 
 
-def test_what_no_rule_makes_again_stops_the_call_and_says_so(study: Path) -> None:
+def test_a_damaged_secret_stops_the_call_and_is_left_as_it_is(study: Path) -> None:
     flip(study / "private/salt", np.random.default_rng(1))
     verify(study, "--repair")
     salt = (study / "private/salt").read_bytes()
     stopped = call(study, "--cores", "2", "--", TABLE)
     assert stopped.returncode == 1
-    assert "no rule of this study makes private/salt again: bring it back from a copy" in stopped.stdout
+    assert "private/salt is damaged, and every identifier depends on it; bring it back from a copy" in stopped.stdout
     assert (study / "private/salt").read_bytes() == salt
 
 

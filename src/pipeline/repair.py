@@ -165,24 +165,22 @@ def repair(rules: Iterable[Rule], lock: int, arguments: Sequence[str]) -> None:
 def _by_rule(paths: Sequence[str], rules: Sequence[Rule]) -> list[dict[str, list[str]]]:
     """Return for each rule, in the rules' order, what it has to be asked for, each with the files that are damaged.
 
+    What no rule makes is named: it is another study's, or the user's own.
+
     Raises:
-        StudyError: no rule makes a file.
+        StudyError: a file cannot be made again as it was.
     """
+    if secret := [path for path in paths if path in IRREPLACEABLE]:
+        raise StudyError(f"{secret[0]} is damaged, and every identifier depends on it; bring it back from a copy")
     parts: list[dict[str, list[str]]] = [{} for _ in rules]
-    lost = []
     for path in paths:
         # What no rule declares was made beside something that one does.
         places = [(number, target) for target in [path, *_beside(path)] for number in _producers(target, rules)]
-        if places and path not in IRREPLACEABLE:
+        if places:
             number, target = places[0]
             parts[number].setdefault(target, []).append(path)
         else:
-            lost.append(path)
-    if lost:
-        raise StudyError(
-            f"no rule of this study makes {', '.join(lost)} again: bring it back from a copy, or delete it if nothing "
-            "needs it; then run `make verify` again"
-        )
+            sys.stderr.write(f"{path} is missing or damaged, and no rule of this study makes it again\n")
     return [part for part in parts if part]
 
 
@@ -207,17 +205,18 @@ def _command(arguments: list[str]) -> tuple[Any, list[str]]:
     """
     from snakemake.cli import parse_args
 
-    with redirect_stderr(StringIO()):
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options, explicit = arguments[:end], arguments[end + 1 :]
+    with redirect_stderr(StringIO()), suppress(SystemExit):
         _, asked = parse_args(arguments)
-        options = arguments[: arguments.index("--")] if "--" in arguments else list(arguments)
-        for target in reversed(asked.targets):
+        for target in [*asked.targets][: len(asked.targets) - len(explicit)]:
+            # The last of several: a target stands behind the option whose value it equals.
             if target in options:
-                place = len(options) - 1 - options[::-1].index(target)
-                del options[place]
+                del options[len(options) - 1 - options[::-1].index(target)]
         _, again = parse_args([*options, "--", "results"])
-    if _plain(asked) != _plain(again):
-        raise StudyError("what is damaged cannot be made again by this command line; write its targets last, after --")
-    return asked, [*options, "--"]
+        if _plain(asked) == _plain(again):
+            return asked, [*options, "--"]
+    raise StudyError("what is damaged cannot be made again by this command line; write its targets last, after --")
 
 
 def _plain(asked: Any) -> dict[str, Any]:  # noqa: ANN401 - what argparse makes
