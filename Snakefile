@@ -20,6 +20,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/conclude.smk"
 include: "workflow/rules/tabulate.smk"
 include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/repair.smk"
 
 
 rule all:

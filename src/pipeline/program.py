@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from pipeline import ledger
 from pipeline.errors import StudyError
 
 DETAILS = Path("private/errors.txt")
@@ -21,6 +22,7 @@ def run(main: Callable[[], None]) -> None:
     """
     try:
         main()
+        ledger.close()
     except StudyError as error:
         sys.exit(f"error: {told(error)}")
     except ValidationError as error:

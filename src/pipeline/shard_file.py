@@ -6,6 +6,7 @@ file is its encoded chunks, one after the other, and an index of where each begi
 codec, index at the end). The bytes are those that Zarr writes.
 """
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +131,7 @@ class ShardFile:
     def __init__(self, path: Path, chunk: Chunk, chunks: int) -> None:
         self.chunk, self.chunks = chunk, chunks
         self.file = path.open("wb")
+        self.digest = hashlib.sha256()
         self.index: list[tuple[int, int]] = []
         self.waiting: list[NDArray[Any]] = []
 
@@ -147,10 +149,14 @@ class ShardFile:
         if self.waiting:
             self._write(np.concatenate(self.waiting))
         self.index += [(MISSING, MISSING)] * (self.chunks - len(self.index))
-        self.file.write(checked(np.array(self.index, "<u8").tobytes()))
+        self._put(checked(np.array(self.index, "<u8").tobytes()))
         self.file.close()
 
     def _write(self, rows: NDArray[Any]) -> None:
         encoded = self.chunk.encode(rows)
         self.index.append((self.file.tell(), len(encoded)))
-        self.file.write(encoded)
+        self._put(encoded)
+
+    def _put(self, data: bytes) -> None:
+        self.file.write(data)
+        self.digest.update(data)

@@ -19,7 +19,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from pipeline.ahead import ahead
 from pipeline.errors import StudyError
-from pipeline.files import beside, flush, sha256, write_text
+from pipeline.files import beside, make_folder, put, sha256, write_text
 from pipeline.shard_file import Chunk, ShardFile, ShardReader
 
 ROWS_PER_CHUNK = 16
@@ -142,7 +142,7 @@ class ShardWriter:
         path = shard_path(self.folder, self.shard)
         # What is left of an earlier shard must not be taken for this one.
         path.unlink(missing_ok=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         self.temporary = beside(path)
         chunk = Chunk(self.array.chunks[0], _level(self.array.dtype))
         self.file = ShardFile(self.temporary, chunk, _sharding(self.array)[0] // chunk.rows)
@@ -174,9 +174,9 @@ class ShardWriter:
             )
         path = shard_path(self.folder, self.shard)
         self.file.close()
-        flush(self.temporary)
-        self.temporary.replace(path)
-        return Manifest(self.start, self.stop, sha256(path), path.stat().st_size, made_by)
+        digest = self.file.digest.hexdigest()
+        put(self.temporary, path, digest)
+        return Manifest(self.start, self.stop, digest, path.stat().st_size, made_by)
 
     def __exit__(self, *_: object) -> None:
         self.temporary.unlink(missing_ok=True)

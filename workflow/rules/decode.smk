@@ -4,7 +4,8 @@
 rule lay_out_reconstructions:
     """Write the metadata of one autoencoder's reconstructions: that of the images, which they are compared with."""
     input:
-        "results/images/{dataset}.zarr/zarr.json",
+        code=plan.code("excerpt"),
+        layout="results/images/{dataset}.zarr/zarr.json",
     output:
         "results/reconstructions/{dataset}/{autoencoder}.zarr/zarr.json",
     log:
@@ -15,7 +16,7 @@ rule lay_out_reconstructions:
     conda:
         "../envs/pipeline.yaml"
     shell:
-        "cp {input:q} {output:q} 2> {log:q}"
+        "python -m pipeline.excerpt --file {input.layout:q} --output {output:q} 2> {log:q}"
 
 
 rule decode:

@@ -11,7 +11,7 @@ rule salt:
     conda:
         "../envs/pipeline.yaml"
     shell:
-        "python -c 'import secrets; print(secrets.token_hex(32))' > {output:q} 2> {log:q}"
+        "python -m pipeline.salt --output {output:q} 2> {log:q}"
 
 
 rule inspect:
@@ -55,6 +55,7 @@ rule inspect:
 rule inspect_shard:
     """Take one shard's line: what it depends on, so that a changed file makes its own shard again and no other."""
     input:
+        code=plan.code("excerpt"),
         remade=lambda wildcards: plan.remade(wildcards.dataset),
         shards=ancient("results/inspected/{dataset}.shards"),
     output:
@@ -65,4 +66,4 @@ rule inspect_shard:
     conda:
         "../envs/pipeline.yaml"
     shell:
-        "grep '^{wildcards.shard} ' {input.shards:q} > {output:q} 2> {log:q}"
+        "python -m pipeline.excerpt --file {input.shards:q} --first-word {wildcards.shard} --output {output:q} 2> {log:q}"

@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from pipeline import launch
+from pipeline import launch, repair
 from pipeline.errors import StudyError
 from pipeline.plan import Plan
 from pipeline.program import told
@@ -30,8 +30,7 @@ shell.prefix(f"set -euo pipefail; export HF_HUB_OFFLINE=1 PYTHONPATH={str(Path(w
 try:
     study = Study(config)
     published = Table.read().sources()
-    if workflow.is_main_process:
-        launch.prepare(study)
+    alone = workflow.is_main_process and not repair.within() and launch.prepare(study)
 except StudyError as error:
     raise WorkflowError(told(error)) from None
 
