@@ -8,6 +8,7 @@ codec, index at the end). The bytes are those that Zarr writes.
 
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,6 +69,12 @@ def intact(data: bytes) -> memoryview:
     return content
 
 
+def stretches(numbers: NDArray[np.int64], step: int = 0) -> list[tuple[int, int]]:
+    """Return where each stretch begins and ends in which every number is the one before it plus `step`."""
+    breaks = np.flatnonzero(np.diff(numbers) != step) + 1
+    return list(pairwise([0, *breaks.tolist(), len(numbers)])) if len(numbers) else []
+
+
 class ShardReader:
     """A shard file that is open for reading, from any number of threads.
 
@@ -99,7 +106,16 @@ class ShardReader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         os.close(self.file)
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks a whole shard has."""
+        return len(self.index)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Return rows `start` to `stop` of the shard; raise StudyError where its bytes are not those written."""
@@ -110,6 +126,41 @@ class ShardReader:
             at = (number - first) * rows
             self._decode(number, values[at : at + rows])
         return values[start - first * rows : stop - first * rows]
+
+    def take(
+        self, rows: NDArray[np.int64], out: NDArray[Any], places: NDArray[np.int64], intact: NDArray[np.bool_]
+    ) -> None:
+        """Read single rows of the shard, each into its place of an array.
+
+        Args:
+            rows: n numbers, ascending.
+            out: m x c x h x w, in order in memory.
+            places: n numbers of rows of `out`.
+            intact: whether each chunk has been compared with its checksum; what is compared now is noted there. Of one
+                that is not compressed only the rows are read from then on.
+
+        Raises:
+            StudyError: the bytes of a chunk are not those written.
+        """
+        size = self.chunk.rows
+        for start, stop in stretches(rows // size):
+            number, inside = int(rows[start] // size), rows[start:stop] % size
+            if intact[number] and self.chunk.level is None:
+                self._gather(number, inside, out, places[start:stop])
+                continue
+            values = np.empty((size, *self.shape[1:]), self.dtype)
+            self._decode(number, values)
+            out[places[start:stop]] = values[inside]
+            intact[number] = True
+
+    def _gather(self, number: int, rows: NDArray[np.int64], out: NDArray[Any], places: NDArray[np.int64]) -> None:
+        """Read rows of a chunk that is not compressed, those that follow one another by one call."""
+        row = out[0].nbytes
+        begin, _ = (int(value) for value in self.index[number])
+        for start, stop in stretches(rows, step=1):
+            parts = [out[place].reshape(-1).view(np.uint8).data for place in places[start:stop]]
+            if os.preadv(self.file, parts, begin + int(rows[start]) * row) != row * len(parts):
+                raise self._damaged()
 
     def _decode(self, number: int, out: NDArray[Any]) -> None:
         offset, length = (int(value) for value in self.index[number])
