@@ -136,30 +136,36 @@ class ShardReader:
             rows: n numbers, ascending.
             out: m x c x h x w, in order in memory.
             places: n numbers of rows of `out`.
-            intact: whether each chunk has been compared with its checksum; what is compared now is noted there. Of one
-                that is not compressed only the rows are read from then on.
+            intact: which chunks have been compared with their checksum; those that are compared now are noted there.
+                Compressed ones always are, since they are read whole.
 
         Raises:
             StudyError: the bytes of a chunk are not those written.
         """
         size = self.chunk.rows
-        for start, stop in stretches(rows // size):
-            number, inside = int(rows[start] // size), rows[start:stop] % size
-            if intact[number] and self.chunk.level is None:
-                self._gather(number, inside, out, places[start:stop])
-                continue
-            values = np.empty((size, *self.shape[1:]), self.dtype)
-            self._decode(number, values)
-            out[places[start:stop]] = values[inside]
-            intact[number] = True
+        numbers = rows // size
+        if self.chunk.level is None:
+            self._compare(numbers[~intact[numbers]])
+            intact[numbers] = True
+            self._gather(self.index[numbers, 0].astype(np.int64) + rows % size * out[0].nbytes, out, places)
+            return
+        values = np.empty((size, *self.shape[1:]), self.dtype)
+        for start, stop in stretches(numbers):
+            self._decode(int(numbers[start]), values)
+            out[places[start:stop]] = values[rows[start:stop] % size]
 
-    def _gather(self, number: int, rows: NDArray[np.int64], out: NDArray[Any], places: NDArray[np.int64]) -> None:
-        """Read rows of a chunk that is not compressed, those that follow one another by one call."""
+    def _compare(self, numbers: NDArray[np.int64]) -> None:
+        values = np.empty((self.chunk.rows, *self.shape[1:]), self.dtype)
+        for number in np.unique(numbers):
+            self._decode(int(number), values)
+
+    def _gather(self, offsets: NDArray[np.int64], out: NDArray[Any], places: NDArray[np.int64]) -> None:
+        """Read rows that begin at these places of the file, those that follow one another by one call."""
         row = out[0].nbytes
-        begin, _ = (int(value) for value in self.index[number])
-        for start, stop in stretches(rows, step=1):
-            parts = [out[place].reshape(-1).view(np.uint8).data for place in places[start:stop]]
-            if os.preadv(self.file, parts, begin + int(rows[start]) * row) != row * len(parts):
+        parts = out.reshape(len(out), -1).view(np.uint8)
+        for start, stop in stretches(offsets, step=row):
+            into = [parts[place] for place in places[start:stop].tolist()]
+            if os.preadv(self.file, into, int(offsets[start])) != row * len(into):
                 raise self._damaged()
 
     def _decode(self, number: int, out: NDArray[Any]) -> None:
