@@ -12,18 +12,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.files import sha256, write_atomically, write_text
+from pipeline.values import Values, digest
 
 LIBRARIES = ("numpy", "scikit-learn", "timm", "torch")
 RECORD = "made_from.json"
 
 
-def identity(
-    values: Sequence[NDArray[np.float32]], index: Path, settings: Mapping[str, Any], code: Iterable[Path]
-) -> str:
+def identity(values: Sequence[Values], index: Path, settings: Mapping[str, Any], code: Iterable[Path]) -> str:
     """Return a hash of everything that a head's files depend on.
 
     Args:
@@ -33,7 +29,7 @@ def identity(
         code: the source files that it runs.
     """
     made_from = {
-        "values": [hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() for array in values],
+        "values": [digest(array) for array in values],
         "shape": values[0].shape,
         "index": sha256(index),
         "settings": settings,

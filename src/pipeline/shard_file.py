@@ -9,6 +9,7 @@ codec, index at the end). The bytes are those that Zarr writes.
 import hashlib
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -69,6 +70,12 @@ def intact(data: bytes) -> memoryview:
     return content
 
 
+def stretches(numbers: NDArray[np.int64], step: int = 0) -> list[tuple[int, int]]:
+    """Return where each stretch begins and ends in which every number is the one before it plus `step`."""
+    breaks = np.flatnonzero(np.diff(numbers) != step) + 1
+    return list(pairwise([0, *breaks.tolist(), len(numbers)])) if len(numbers) else []
+
+
 class ShardReader:
     """A shard file that is open for reading, from any number of threads.
 
@@ -100,7 +107,16 @@ class ShardReader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         os.close(self.file)
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks a whole shard has."""
+        return len(self.index)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Return rows `start` to `stop` of the shard; raise StudyError where its bytes are not those written."""
@@ -111,6 +127,47 @@ class ShardReader:
             at = (number - first) * rows
             self._decode(number, values[at : at + rows])
         return values[start - first * rows : stop - first * rows]
+
+    def take(
+        self, rows: NDArray[np.int64], out: NDArray[Any], places: NDArray[np.int64], intact: NDArray[np.bool_]
+    ) -> None:
+        """Read single rows of the shard, each into its place of an array.
+
+        Args:
+            rows: n numbers, ascending.
+            out: m x c x h x w, in order in memory.
+            places: n numbers of rows of `out`.
+            intact: which chunks have been compared with their checksum; those that are compared now are noted there.
+                Compressed ones always are, since they are read whole.
+
+        Raises:
+            StudyError: the bytes of a chunk are not those written.
+        """
+        size = self.chunk.rows
+        numbers = rows // size
+        if self.chunk.level is None:
+            self._compare(numbers[~intact[numbers]])
+            intact[numbers] = True
+            self._gather(self.index[numbers, 0].astype(np.int64) + rows % size * out[0].nbytes, out, places)
+            return
+        values = np.empty((size, *self.shape[1:]), self.dtype)
+        for start, stop in stretches(numbers):
+            self._decode(int(numbers[start]), values)
+            out[places[start:stop]] = values[rows[start:stop] % size]
+
+    def _compare(self, numbers: NDArray[np.int64]) -> None:
+        values = np.empty((self.chunk.rows, *self.shape[1:]), self.dtype)
+        for number in np.unique(numbers):
+            self._decode(int(number), values)
+
+    def _gather(self, offsets: NDArray[np.int64], out: NDArray[Any], places: NDArray[np.int64]) -> None:
+        """Read rows that begin at these places of the file, those that follow one another by one call."""
+        row = out[0].nbytes
+        parts = out.reshape(len(out), -1).view(np.uint8)
+        for start, stop in stretches(offsets, step=row):
+            into = [parts[place] for place in places[start:stop].tolist()]
+            if os.preadv(self.file, into, int(offsets[start])) != row * len(into):
+                raise self._damaged()
 
     def _decode(self, number: int, out: NDArray[Any]) -> None:
         offset, length = (int(value) for value in self.index[number])

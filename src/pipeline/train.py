@@ -21,7 +21,7 @@ from pipeline.heads import HeadSpec, Space, Support
 from pipeline.kept import Kept
 from pipeline.predictions import predictions, profile, taught, training
 from pipeline.program import run
-from pipeline.spaces import check_used, space
+from pipeline.spaces import check_used, held, space
 from pipeline.store import check
 from pipeline.trials import Trials
 
@@ -148,7 +148,7 @@ def main() -> None:
     index = pd.read_parquet(asked.index)
     exclusive, classes = asked.task != "multi-label", json.loads(asked.classes)
     data = space(asked.store, index, classes, exclusive, asked.image_size, pixels=asked.pixels)
-    data = replace(data, views=views.read(asked.views, asked.view_manifests, data.values.shape))
+    data = held(replace(data, views=views.read(asked.views, asked.view_manifests, data.values.shape)))
     made_from = identity(asked, spec, data)
     files = [getattr(asked, name) for name in FILES]
     if same := reuse.take_over(asked.heads, made_from, files):

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.errors import StudyError
 from pipeline.spec import Spec
-from pipeline.store import Rows, check
+from pipeline.store import check
+from pipeline.stored import Stored
 
 NAME = re.compile(r"(?P<dataset>[^.]+)\.view(?P<number>0|[1-9][0-9]*)")
 
@@ -55,8 +54,8 @@ def number_of(stored: str) -> int:
     return int(match["number"])
 
 
-def read(stores: Sequence[Path], manifests: Sequence[Path], shape: tuple[int, ...]) -> tuple[NDArray[np.float32], ...]:
-    """Return the views of one space, each N x c x h x w, raw, in the order of the stores.
+def read(stores: Sequence[Path], manifests: Sequence[Path], shape: tuple[int, ...]) -> tuple[Stored, ...]:
+    """Open the views of one space, each N x c x h x w, raw, in the order of the stores.
 
     Args:
         stores: one for each view.
@@ -73,8 +72,8 @@ def read(stores: Sequence[Path], manifests: Sequence[Path], shape: tuple[int, ..
     per_view, found = len(manifests) // len(stores), []
     for number, store in enumerate(stores):
         check(store, manifests[number * per_view : (number + 1) * per_view])
-        rows = Rows(store)
-        if (len(rows), *rows.shape) != tuple(shape):
-            raise StudyError(f"{store} holds {len(rows)} samples of {rows.shape}, and its space {tuple(shape)}")
-        found.append(rows.read(0, len(rows)))
+        view = Stored(store)
+        if view.shape != tuple(shape):
+            raise StudyError(f"{store} holds {len(view)} samples of {view.shape[1:]}, and its space {tuple(shape)}")
+        found.append(view)
     return tuple(found)

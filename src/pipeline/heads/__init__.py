@@ -22,6 +22,7 @@ from pipeline.errors import StudyError
 from pipeline.folds import Rows, Split
 from pipeline.labels import Labels
 from pipeline.spec import Spec
+from pipeline.values import Values, blocks
 
 Floats = NDArray[np.float32]
 
@@ -34,21 +35,21 @@ class Space:
     """Everything that a head may look at.
 
     Attributes:
-        values: N x c x h x w, raw, float32.
+        values: N x c x h x w, raw: an array, or what reads rows of a store where a space does not fit into memory.
         labels: N x K: 1, 0, or -1 where it is missing (`pipeline.labels`).
         exclusive: whether every labelled sample has exactly one class (single-label). Otherwise the K classes are K
             questions that are answered one by one.
         stride: image pixels per cell of the grid, along one side; 1 in image and reconstruction space.
         pixels: whether the values are pixels in [0, 1]: those of images or of reconstructions.
-        views: the same samples again, each array of the shape of `values`: what augmented images are in this space.
+        views: the same samples again, each of the shape of `values`: what augmented images are in this space.
     """
 
-    values: Floats
+    values: Values
     labels: Labels
     exclusive: bool
     stride: int
     pixels: bool = False
-    views: tuple[Floats, ...] = ()
+    views: tuple[Values, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -206,10 +207,19 @@ class HeadSpec(Spec):
         """Train on the split's training rows, select on its validation rows, score both others."""
 
 
-def channel_statistics(values: Floats) -> tuple[Floats, Floats]:
-    """Return mean and standard deviation of each channel of n x c x h x w; a constant channel gets a deviation of 1."""
-    mean = values.mean(axis=(0, 2, 3), dtype=np.float64)
-    deviation = values.std(axis=(0, 2, 3), dtype=np.float64)
+def channel_statistics(values: Values, rows: Rows | None = None) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation of each channel of N x c x h x w, over all rows or these.
+
+    A constant channel gets a deviation of 1. Blocks of rows are put together as Chan, Golub and LeVeque do (1983,
+    equation 2.1), so that values need not fit into memory, and their squares need not be many digits apart.
+    """
+    count, mean, squares = 0, np.zeros(values.shape[1]), np.zeros(values.shape[1])
+    for block in blocks(values, rows):
+        own, more = block.mean(axis=(0, 2, 3), dtype=np.float64), len(block) / (count + len(block))
+        squares += len(block) * (block.var(axis=(0, 2, 3), dtype=np.float64) + (own - mean) ** 2 * (1 - more))
+        mean += (own - mean) * more
+        count += len(block)
+    deviation = np.sqrt(squares / count)
     deviation[deviation < 1e-12] = 1.0
     return mean.astype(np.float32), deviation.astype(np.float32)
 

@@ -26,6 +26,12 @@ class NetworkSpec(AutoencoderSpec):
     def codec(self) -> "Codec":
         """Read the weights."""
 
+    def place(self, job: int) -> None:
+        """Let the network be loaded to one of several accelerators, by the number of the job."""
+        from pipeline.networks.inference import place
+
+        place(job)
+
     def load(self, image_channels: int) -> Autoencoder:
         """Return the network behind the contract of this project."""
         from pipeline.networks.adapter import TorchAutoencoder
