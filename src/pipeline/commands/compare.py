@@ -10,9 +10,10 @@ import pandas as pd
 
 from pipeline import significance
 from pipeline.bootstrap import interval
-from pipeline.commands.replicates import Unpaired, draws, seed_variance
+from pipeline.commands.replicates import Replicates, Unpaired, draws, seed_variance
 from pipeline.controls import CONTROLS
 from pipeline.errors import StudyError
+from pipeline.progress import progress
 from pipeline.quantities import DIFFERENCES
 from pipeline.tabulate import write_table
 
@@ -92,7 +93,8 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, a_path: Path, b_path: Path, quanti
             f"{a_path} and {b_path} have no row in common: none of the same data set, autoencoder, head, protocol and "
             f"metric with a value of {quantity}"
         )
-    rows = [_row(row, a_path, b_path, quantity) for _, row in both.iterrows()]
+    beside = Replicates(a_path, "A"), Replicates(b_path, "B")
+    rows = [_row(row, *beside, quantity) for _, row in progress(both.iterrows(), len(both), "comparing", " rows")]
     table = pd.DataFrame(rows)
     candidate = ~table["family"].isin(CONTROLS)
     families = table[candidate].groupby(["dataset", "head", "protocol", "metric"])["p"]
@@ -100,13 +102,13 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, a_path: Path, b_path: Path, quanti
     return table.reindex(columns=COLUMNS)
 
 
-def _row(row: "pd.Series[float]", a_path: Path, b_path: Path, quantity: str) -> dict[str, object]:
+def _row(row: "pd.Series[float]", a: Replicates, b: Replicates, quantity: str) -> dict[str, object]:
     value_a, value_b = float(row[f"{quantity}_a"]), float(row[f"{quantity}_b"])
     found: dict[str, object] = {name: row[name] for name in KEYS}
     found |= {"family": row["family_a"], "a": value_a, "b": value_b, "change": value_b - value_a}
     found |= {f"{count}_{side}": row[f"{count}_{side}"] for count in COUNTS for side in "ab"}
     try:
-        drawn_a, drawn_b = draws(row, a_path, b_path, quantity)
+        drawn_a, drawn_b = draws(row, a, b, quantity)
     except Unpaired as reason:
         return found | _from_intervals(row, quantity) | {"basis": "intervals", "reason": str(reason)}
     # The mean over folds and seeds, replicate by replicate: the draws of patients are the same in both.

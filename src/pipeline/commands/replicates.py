@@ -1,6 +1,5 @@
 """The replicates of two studies' cells, where both were drawn alike."""
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,55 @@ class Unpaired(Exception):
     """The two cells cannot be compared draw by draw; the message is the half of a sentence after `because`."""
 
 
-def draws(row: "pd.Series[float]", a: Path, b: Path, quantity: str) -> tuple[Floats, Floats]:
+class Replicates:
+    """What lies beside one gap table: the replicates that it was made from, and the index.
+
+    Args:
+        table: the table's path. Scores are looked for in its own folder, or for the table of one data set above it.
+        side: what the table is called in messages.
+    """
+
+    def __init__(self, table: Path, side: str) -> None:
+        self.results = table.parent if (table.parent / "scores").is_dir() else table.parent.parent
+        self.side = side
+        self._cells: dict[Path, tuple[dict[tuple[str, str], Floats], list[int]]] = {}
+        self._indices: dict[str, pd.DataFrame] = {}
+
+    def values(self, row: "pd.Series[float]", quantity: str) -> tuple[Floats, list[int]]:
+        """Return F x S x (1 + B) values of a quantity, the sample itself before its replicates, and the F folds.
+
+        Args:
+            row: what it is about, and the value in the table by the suffix of the side.
+            quantity: one of `DIFFERENCES`.
+
+        Raises:
+            Unpaired: the replicates are missing, or are not those of the table.
+        """
+        path = self.results / "scores" / f"{row['dataset']}/{row['autoencoder']}/{row['head']}/resampled.parquet"
+        if not path.is_file():
+            raise Unpaired(f"there are no replicates beside {self.side} (scores/<data set>/<autoencoder>/<head>)")
+        if path not in self._cells:
+            self._cells[path] = _read(path)
+        spaces, folds = self._cells[path]
+        left, right = ((str(row["metric"]), space) for space in DIFFERENCES[quantity])
+        if left not in spaces or right not in spaces:
+            raise Unpaired(f"the replicates beside {self.side} lack a space")
+        found = spaces[left] - spaces[right]
+        if not abs(found[..., 0].mean() - row[f"{quantity}_{self.side.lower()}"]) <= ROUNDED:
+            raise Unpaired(f"the scores beside {self.side} are not those that its table was made from")
+        return found, folds
+
+    def drawn_from(self, dataset: str) -> pd.DataFrame:
+        """Return what draws depend on, without names; raise Unpaired where there is no index."""
+        index = self.results / "index" / f"{dataset}.parquet"
+        if not index.is_file():
+            raise Unpaired(f"there is no index beside {self.side} (index/<data set>.parquet)")
+        if dataset not in self._indices:
+            self._indices[dataset] = _unnamed(pd.read_parquet(index))
+        return self._indices[dataset]
+
+
+def draws(row: "pd.Series[float]", a: Replicates, b: Replicates, quantity: str) -> tuple[Floats, Floats]:
     """Return F x S x (1 + B) values of a quantity in two studies, each with its own S: the sample, then replicates.
 
     What is drawn depends on the patients, their order, their labels and the folds, and on nothing else. So draws are
@@ -30,22 +77,18 @@ def draws(row: "pd.Series[float]", a: Path, b: Path, quantity: str) -> tuple[Flo
 
     Args:
         row: of both tables, merged: what it is about, and the values by the suffixes `_a` and `_b`.
-        a: the first study's table.
-        b: the second's.
+        a: what lies beside the first study's table.
+        b: the same of the second.
         quantity: one of `DIFFERENCES`.
 
     Raises:
-        Unpaired: a study's replicates or index are missing or not those of its table, or the draws are not the same.
+        Unpaired: something is missing, or the draws are not the same.
     """
-    cell = (str(row["dataset"]), str(row["autoencoder"]), str(row["head"]))
-    found = [_cell(_results(path), *cell, str(row["metric"]), quantity, side) for path, side in ((a, "A"), (b, "B"))]
-    for (values, _), side in zip(found, "ab", strict=True):
-        if not abs(values[..., 0].mean() - row[f"{quantity}_{side}"]) <= ROUNDED:
-            raise Unpaired(f"the scores beside {side.upper()} are not those that its table was made from")
-    (first, folds), (second, other_folds) = found
+    (first, folds), (second, other_folds) = (side.values(row, quantity) for side in (a, b))
     if row["units_a"] != row["units_b"]:
         raise Unpaired("what is scored as one unit differs")
-    if folds != other_folds or not _same_samples(_results(a), _results(b), cell[0]):
+    dataset = str(row["dataset"])
+    if folds != other_folds or not a.drawn_from(dataset).equals(b.drawn_from(dataset)):
         raise Unpaired("the samples, patients, labels or folds differ")
     # Replicates are drawn one after the other, so the first ones are the same however many follow.
     count = min(first.shape[-1], second.shape[-1])
@@ -58,26 +101,7 @@ def seed_variance(values: Floats) -> float:
     return float(by_seed.var(ddof=1) / len(by_seed)) if len(by_seed) > 1 else float("nan")
 
 
-def _results(table: Path) -> Path:
-    """Return the folder with a table's scores: its own, or for the table of one data set the one above."""
-    return table.parent if (table.parent / "scores").is_dir() else table.parent.parent
-
-
-def _cell(
-    results: Path, dataset: str, autoencoder: str, head: str, metric: str, quantity: str, side: str
-) -> tuple[Floats, list[int]]:
-    path = results / "scores" / dataset / autoencoder / head / "resampled.parquet"
-    if not path.is_file():
-        raise Unpaired(f"there are no replicates beside {side} (scores/<data set>/<autoencoder>/<head>)")
-    values, folds = _resampled(path)
-    left, right = DIFFERENCES[quantity]
-    if (metric, left) not in values or (metric, right) not in values:
-        raise Unpaired(f"the replicates beside {side} lack a space")
-    return values[metric, left] - values[metric, right], folds
-
-
-@cache
-def _resampled(path: Path) -> tuple[dict[tuple[str, str], Floats], list[int]]:
+def _read(path: Path) -> tuple[dict[tuple[str, str], Floats], list[int]]:
     try:
         table = pd.read_parquet(path)
         return grids(table), sorted(table["fold"].unique().tolist())
@@ -85,21 +109,9 @@ def _resampled(path: Path) -> tuple[dict[tuple[str, str], Floats], list[int]]:
         raise StudyError(f"{path} cannot be read; delete it, and the next call makes it again") from None
 
 
-@cache
-def _same_samples(a: Path, b: Path, dataset: str) -> bool:
-    first, second = (_drawn_from(results / "index" / f"{dataset}.parquet") for results in (a, b))
-    return first is not None and second is not None and first.equals(second)
-
-
-def _drawn_from(index: Path) -> pd.DataFrame | None:
-    """Return what draws depend on, without names: patients, units, labels, folds; None without an index."""
-    if not index.is_file():
-        return None
-    table = pd.read_parquet(index)
-    if "fold" not in table:
-        return None
-    used = (table["usable"] & (table["fold"] != UNUSED)).to_numpy(bool)
+def _unnamed(index: pd.DataFrame) -> pd.DataFrame:
+    used = (index["usable"] & (index["fold"] != UNUSED)).to_numpy(bool)
     # Numbers count patients in the order of the whole index, and are drawn in that order.
-    numbers = {name: np.unique(pd.factorize(table[name])[0][used], return_inverse=True)[1] for name in NUMBERED}
-    labels = [column for column in table.columns if column.startswith(PREFIX)]
-    return table.loc[used, ["fold", *labels]].reset_index(drop=True).assign(**numbers)
+    numbers = {name: np.unique(pd.factorize(index[name])[0][used], return_inverse=True)[1] for name in NUMBERED}
+    labels = [column for column in index.columns if column.startswith(PREFIX)]
+    return index.loc[used, ["fold", *labels]].reset_index(drop=True).assign(**numbers)
