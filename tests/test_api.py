@@ -14,6 +14,7 @@ import pipeline
 from pipeline import fit, gap, load_space, open_study, read_predictions
 from pipeline.errors import StudyError
 from pipeline.heads import HeadSpec
+from tests.schemas import compared
 from tests.studies import ROOT, STUDY, call, checkout, configure, environment
 
 CELL = "results/heads/blobs/{}/predictions.parquet"
@@ -76,6 +77,14 @@ def test_a_space_comes_with_labels_patients_and_folds(study: pipeline.OpenStudy)
     assert (image.labels.sum(axis=1) == 1).all()
     assert len(set(image.patients)) == 24
     assert sorted(set(image.folds)) == [0, 1, 2]
+
+
+def test_what_the_study_has_written_is_documented(folder: Path) -> None:
+    compared("results/index/<dataset>.parquet", pd.read_parquet(folder / "results/index/blobs.parquet"))
+    cell = folder / "results/scores/blobs/lossy/knn"
+    compared("gap.csv", pd.read_csv(cell / "gap.csv"))
+    compared("resampled.parquet", pd.read_parquet(cell / "resampled.parquet"))
+    compared("predictions.parquet", pd.read_parquet(folder / CELL.format("lossy/latent/knn")))
 
 
 def test_one_fold_of_the_whole_is_that_fold(study: pipeline.OpenStudy) -> None:
