@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src
 
-.PHONY: gap-table test fuzz bench calibrate lint format lock reference docs clean-environment
+.PHONY: environment gap-table test fuzz bench calibrate lint format lock reference docs clean-environment
 
 gap-table: .venv/installed
 	snakemake --cores $(CORES) results/gap_table.csv results/gap_table.html
@@ -49,6 +49,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-deps --require-hashes --req
 	$(INSTALL) requirements.lock
 	$(BIN)/python -m pip check
 	touch $@
+
+environment: .venv/installed
 
 lock: .venv/installed
 	python workflow/envs/lock.py

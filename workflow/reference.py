@@ -229,7 +229,7 @@ def of_kind(kind: families.Kind) -> Iterator[str]:
     for name, module in modules.items():
         added = [key for key in keys(module.Spec) if key not in common]
         rows = table(added) if added else "No further keys."
-        yield f"### {title} `{name}`\n\n{first_sentence(module.__doc__)}\n\n{rows}"
+        yield f"### {title} `{name}`\n\n{first_sentence(module.__doc__ or '')}\n\n{rows}"
 
 
 def document() -> str:
