@@ -38,6 +38,7 @@ def test_the_conda_environment_has_the_same_pins() -> None:
     environment = yaml.safe_load((ROOT / "workflow/envs/pipeline.yaml").read_text())
     flag, *lines = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
     assert flag == "--require-hashes"
+    assert "//" not in "".join(lines)
     requirements = [Requirement(line.split(" --hash=")[0]) for line in lines]
     assert all(re.search(r"( --hash=sha256:[0-9a-f]{64})+$", line) for line in lines)
     joined = "".join((ROOT / name).read_text() for name in ("requirements.lock", "requirements-cuda.lock"))
