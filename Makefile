@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src
 
-.PHONY: gap-table test fuzz bench calibrate lint format lock clean-environment
+.PHONY: environment gap-table test fuzz bench calibrate lint format lock reference docs clean-environment
 
 gap-table: .venv/installed
 	snakemake --cores $(CORES) results/gap_table.csv results/gap_table.html
@@ -28,14 +28,14 @@ calibrate: .venv/installed
 lint: .venv/installed
 	ruff check .
 	ruff format --check .
-	snakefmt --check Snakefile workflow/rules
+	snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	mypy
 	snakemake --lint
 
 format: .venv/installed
 	ruff check --fix .
 	ruff format .
-	snakefmt Snakefile workflow/rules
+	snakefmt Snakefile workflow/Snakefile workflow/rules
 
 # TORCH=cpu takes torch's processor-only build, TORCH=cuda the package index's own with its accelerator libraries; unsaid,
 # it is cpu where no accelerator is seen and pip's sources hold that build. The stamp comes last, so an interrupted
@@ -50,8 +50,18 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-deps --require-hashes --req
 	$(BIN)/python -m pip check
 	touch $@
 
+environment: .venv/installed
+
 lock: .venv/installed
 	python workflow/envs/lock.py
+
+# Every key of a configuration, from the classes that read it.
+reference: .venv/installed
+	python workflow/reference.py
+
+# The documentation as a site that needs no network: site/index.html.
+docs: .venv/installed
+	zensical build --clean --strict
 
 clean-environment:
 	rm -rf .venv

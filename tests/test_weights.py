@@ -126,9 +126,15 @@ def test_what_is_wrong_in_the_table_is_named(change: dict[str, Any], said: str) 
     assert "\n" not in caught.value.message
 
 
+def test_a_working_directory_without_a_table_has_that_of_the_checkout() -> None:
+    assert Table.read() == Table.read(ROOT / weights.TABLE)
+    own = written({"mine": ENTRY})
+    assert Table.read() == Table.read(own) != Table.read(ROOT / weights.TABLE)
+
+
 def test_a_table_that_is_missing_empty_or_no_yaml() -> None:
     with pytest.raises(StudyError, match=r"the table of weights resources/weights\.yaml is missing"):
-        Table.read()
+        Table.read(weights.TABLE)
     assert Table.read(written("# nothing\n")).sources() == {}
     for text in ("a: [", "- a", "a: b"):
         with pytest.raises(StudyError, match=r"^resources/weights\.yaml"):

@@ -11,8 +11,8 @@ class Cost(Spec):
     """What the configuration says of how costs are measured: the same in every space."""
 
     batch: Annotated[int, Field(ge=2)] = 32
-    """Samples in a batch, of training and of inference."""
+    """Samples in a batch, of training and of inference. [samples]"""
     rounds: Annotated[int, Field(ge=1)] = 5
-    """How many turns each space is timed for; what is reported are medians."""
+    """How many turns each space is timed for; what is reported are medians. [1]"""
     precision: Literal["float32", "bfloat16"] = "float32"
     """What networks compute in; parameters are float32."""

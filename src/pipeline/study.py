@@ -50,9 +50,11 @@ class Entries(Spec):
     """The study as it is written: named entries by kind, each an instance of its family's own class."""
 
     title: str = "Learnability gap"
+    """Headline of the page."""
     seeds: Annotated[list[int], Field(min_length=1)] = [0]
+    """Training seeds; scores are averaged over them."""
     replicates: Annotated[int, Field(ge=100)] = 1000
-    """How many bootstrap replicates the intervals rest on."""
+    """How many bootstrap replicates the intervals rest on. [1]"""
     fidelity: Fidelity = Fidelity()
     """Measures of reconstructions that need weights."""
     groups: Groups = Groups()
@@ -62,13 +64,17 @@ class Entries(Spec):
     cost: Cost = Cost()
     """How the costs of heads are measured."""
     benchmarks: dict[str, dict[str, Any]] = {}
+    """Data sets to generate."""
     datasets: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    """Data sets that the tables compare."""
     pretraining: dict[str, dict[str, Any]] = {}
     """Data sets that heads are trained on first, in each space: entries like those of `datasets`, in no table."""
     initialisation: Initialisation | None = None
     """Which heads tell what comes of pretraining from what comes of the space."""
     autoencoders: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    """Autoencoders; one must be of the family `identity`."""
     heads: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    """Classifiers that are trained in every space."""
 
     @field_validator("seeds")
     @classmethod

@@ -23,12 +23,13 @@ class Augmentation(Spec):
     """What the configuration says of augmentation: the same in every space, done to the image before it is encoded."""
 
     views: Annotated[int, Field(ge=0)] = 0
-    """Augmented copies of every image. 0: heads see the images as they are, alone."""
+    """Augmented copies of every image. 0: heads see the images as they are, alone. [images]"""
     flip: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Probability that left and right are exchanged. 0 where sides mean something, as they do in a thorax."""
+    """Probability that left and right are exchanged. 0 where sides mean something, as they do in a thorax. [1]"""
     rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
-    """Images are turned about their centre by an angle drawn evenly from minus to plus so many degrees."""
+    """Images are turned about their centre by an angle drawn evenly from minus to plus so many degrees. [degrees]"""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Of what is drawn."""
 
     def drawing(self) -> str:
         """Return what a view depends on as JSON: more views leave those that are there as they are."""

@@ -8,7 +8,18 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, str(Path(workflow.basedir) / "src"))
+# The source of this checkout, whatever else is installed: a frozen work tree must run its own code. It lies beside this
+# file and not beside the first one, which is another workflow's where this one is its module.
+SOURCE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent.parent / "src"
+if not SOURCE.is_dir():
+    raise WorkflowError(
+        "the package beside the rules cannot be loaded from a network; clone the repository, and name its Snakefile"
+    )
+# Programs name the folders of results themselves, too: rules with a prefix would look for files where no program puts them.
+if workflow.modifier.path_modifier.prefix or workflow.modifier.path_modifier.modifies_prefixes:
+    raise WorkflowError("this workflow keeps its files in results, private and logs; leave out the module's 'prefix'")
+
+sys.path.insert(0, str(SOURCE))
 
 from pipeline import launch, repair
 from pipeline.errors import StudyError
@@ -23,9 +34,12 @@ if not workflow.overwrite_configfiles:
     configfile: "config/config.yaml"
 
 
-# The source of this checkout, whatever else is installed: a frozen work tree must run its own code. No job uses the
-# network, except for the rule fetch, which says so.
-shell.prefix(f"set -euo pipefail; export HF_HUB_OFFLINE=1 PYTHONPATH={str(Path(workflow.basedir) / 'src')!r}; ")
+class shell(shell):
+    """The shell of these rules: its prefix is not that of another workflow's, where these rules are its module."""
+
+
+# No job uses the network, except for the rule fetch, which says so.
+shell.prefix(f"set -euo pipefail; export HF_HUB_OFFLINE=1 PYTHONPATH={str(SOURCE)!r}; ")
 
 try:
     study = Study(config)

@@ -153,7 +153,7 @@ class AutoencoderSpec(Spec):
     """Which of the spaces that an autoencoder offers the latents live in. A family that offers more says so here."""
     tile: Annotated[int, Field(ge=1)] | None = None
     """Images with a longer side are taken in overlapping squares of so many pixels, which bounds memory; see
-    `pipeline.networks.tiles`. None: whole."""
+    `pipeline.networks.tiles`. None: whole. [pixels]"""
 
     @abstractmethod
     def latent_shape(self, image: Shape) -> Shape:

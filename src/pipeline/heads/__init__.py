@@ -139,11 +139,12 @@ class HeadSpec(Spec):
 
     family: str
     label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the training patients whose labels the head may see. A smaller share is a part of every larger one."""
+    """Share of the training patients whose labels the head may see. A smaller share is a part of every larger one.
+    [1]"""
     label_seed: int = 0
     """Draws which patients those are."""
     fractions: list[Annotated[float, Field(gt=0, lt=1)]] = []
-    """Further shares at which the head is trained, too, for its learning curve: each a part of every larger one."""
+    """Further shares at which the head is trained, too, for its learning curve: each a part of every larger one. [1]"""
     protocol: Literal["matched", "paper"] = "matched"
     """What the head's rows are called: `matched` gives every space the same chances, `paper` does as was published."""
     search: dict[str, list[Any]] = {}

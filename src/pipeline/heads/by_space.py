@@ -32,7 +32,9 @@ class Spec(HeadSpec):
     device: ClassVar[bool] = True
     family: Literal["by-space"]
     pixels: Entry
+    """The head that takes images and reconstructions."""
     latents: Entry
+    """The head that takes latents."""
 
     @model_validator(mode="after")
     def _parts_say_nothing_of_the_whole(self) -> Self:

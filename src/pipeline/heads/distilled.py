@@ -27,8 +27,9 @@ class Spec(HeadSpec):
     teacher: str
     """The name of a head that is a network."""
     student: Student
+    """The head that learns from the teacher."""
     weight: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Of the labels; paper 1: 0.5."""
+    """Of the labels; paper 1: 0.5. [1]"""
 
     @model_validator(mode="after")
     def _student_says_nothing_of_the_whole(self) -> Self:
