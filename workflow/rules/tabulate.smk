@@ -80,7 +80,7 @@ rule illustrate:
         indices=expand("results/index/{dataset}.{kind}", dataset=study.compared, kind=["parquet", "json"]),
         stores=[path for dataset in study.compared for path in plan.stores(dataset)],
     output:
-        page="results/gap_table.html",
+        page="results/report.html",
         figure="results/gap_table.png",
         depth="results/depth.png",
     log:
