@@ -1,0 +1,60 @@
+"""Samples that a person should look at: the worst reconstructions, and the errors that a head is surest of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.report import text
+from pipeline.report.gallery import Column, Gallery, Values, fitted, html
+from pipeline.report.results import unique
+from pipeline.report.strips import Strip, checked, compared
+
+BUDGET = 1_800_000
+"""Characters that all these tiles may take together."""
+TITLES = {
+    "worst": "Worst reconstruction of each autoencoder",
+    "wrong": "Surest errors from the best latents",
+}
+INTRODUCTION = (
+    "<p>The worst reconstruction is that with the largest mean squared error among all samples. An error is the surer "
+    "the more probable the head holds what the label denies; classes and probabilities are those of the head and "
+    "autoencoder that the answer above rests on, of samples that it was not trained on. A wrong label looks like a "
+    "sure error, too. Samples are named by salted hashes: <code>private/&lt;dataset&gt;.mapping.csv</code>, which "
+    "stays with you, says which files they are.</p>\n"
+)
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One sample, why it is shown, and what is said above it, in plain text."""
+
+    kind: Literal["worst", "wrong"]
+    strip: Strip
+    said: tuple[str, ...]
+
+
+def section(remarks: Sequence[Remark]) -> str:
+    """Return the samples by data set and kind; nothing without any.
+
+    Raises:
+        StudyError: a sample cannot be shown truthfully.
+    """
+    datasets = unique(remark.strip.dataset for remark in remarks)
+    body, _ = fitted(lambda side: "".join(_dataset(name, remarks, side) for name in datasets), BUDGET)
+    return f"<h2>Samples to look at</h2>\n{INTRODUCTION}{body}" if remarks else ""
+
+
+def _dataset(dataset: str, remarks: Sequence[Remark], side: int) -> str:
+    tables = ""
+    for kind, title in TITLES.items():
+        mine = [remark for remark in remarks if (remark.strip.dataset, remark.kind) == (dataset, kind)]
+        if mine:
+            tables += html(Gallery(dataset, title, [_column(remark) for remark in mine]), side)
+    state = " open" if dataset == remarks[0].strip.dataset else ""
+    return f"<details{state}{text.of(dataset)}><summary>{text.html(dataset)}</summary>\n{tables}</details>\n"
+
+
+def _column(remark: Remark) -> Column:
+    strip = checked(remark.strip)
+    cells: dict[str, Values | str] = {"image": strip.image, **compared(strip)}
+    return Column(remark.said, cells)
