@@ -156,7 +156,7 @@ def worst(results: Results, folder: Path) -> Iterator[Remark]:
             number = int(errors.index.to_numpy(np.int64)[errors.to_numpy().argmax()])
             usual = f"median of all: {-10 * math.log10(errors.median()):.1f} dB"
             said = (row.autoencoder, *fidelity(strip := shelf.strip(row.autoencoder, number, "")), usual)
-            yield Remark("worst", strip, (*said, *_of(shelf, number)))
+            yield Remark("The worst reconstruction of each autoencoder", strip, (*said, *_of(shelf, number)))
 
 
 def wrong(results: Results, chosen: Mapping[str, Choice], folder: Path) -> Iterator[Remark]:
@@ -178,7 +178,8 @@ def wrong(results: Results, chosen: Mapping[str, Choice], folder: Path) -> Itera
             seen = f"{image.idxmax()} {image.max():.2f}" if shelf.exclusive else f"{name} {image[name]:.2f}"
             said = (f"from latents: {name} {sure:.2f}", f"from the image: {seen}")
             strip = shelf.strip(best, row, "")
-            yield Remark("wrong", strip, (f"labelled {shelf.labelled(row)}", *said, shelf.called(row)))
+            title = f"The surest errors of head {choice.head} from the latents of {best}"
+            yield Remark(title, strip, (f"labelled {shelf.labelled(row)}", *said, shelf.called(row)))
 
 
 def most_sure(likely: pd.DataFrame, given: Labels, exclusive: bool) -> list[tuple[int, str, float]]:

@@ -16,7 +16,7 @@ rule cost:
     threads: 64
     params:
         spec=lambda wildcards: plan.spec("heads", wildcards.head),
-        settings=study.entries.cost.written(),
+        settings=study.entries.cost.settings(),
         spaces=lambda wildcards: json.dumps(plan.costed(wildcards.head)),
     shell:
         "python -m pipeline.cost --head {wildcards.head:q} --spec {params.spec:q} --settings {params.settings:q}"

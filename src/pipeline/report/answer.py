@@ -9,6 +9,8 @@ from pipeline.report.results import Results
 from pipeline.report.tables import Cell, change, name_cell, number, score, table
 
 HEADING = "Which autoencoder to use"
+LOSSLESS = ("pixel-unshuffle", "orthogonal")
+"""Families of controls that only arrange values in another way."""
 ABOUT = (
     "<p>An autoencoder is only called the best where the head&rsquo;s score on its latents differs from that on each "
     "of the others&rsquo;: paired over the same draws of patients, p adjusted by Holm&rsquo;s method, below 0.05. "
@@ -49,11 +51,13 @@ def paragraph(results: Results, chosen: Mapping[str, Choice]) -> str:
         elif found.rivals:
             some = "some others" if len(found.rivals) > 3 else text.listing([_name(name) for name in found.rivals])
             clauses.append(
-                f"{on} {_name(found.best)} scores highest and <strong>cannot be told apart</strong> from {some}"
+                f"{on} <strong>{_name(found.best)}</strong> scores highest and cannot be told apart from {some}"
             )
         else:
             sure.setdefault(found.best, []).append(text.html(dataset))
     uses = [f"<strong>use {_name(name)}</strong> on {text.listing(where)}" for name, where in sure.items()]
+    if not sure:
+        clauses.insert(0, "<strong>no autoencoder is shown to be the best</strong> on any data set")
     said = "; ".join([*uses, *clauses])
     return " ".join([f"{said[:1].upper()}{said[1:]}.", *_basis(results, chosen)])
 
@@ -64,15 +68,33 @@ def _basis(results: Results, chosen: Mapping[str, Choice]) -> list[str]:
     if not decided:
         return []
     heads = text.listing([_name(head) for head in dict.fromkeys(choice.head for choice in decided)])
-    costs = [choice.rows[0].total.value for choice in decided]
-    low, high = text.number(min(costs), 2), text.number(max(costs), 2)
-    spread = low if low == high else f"{low} to {high}"
+    spread = _span([choice.rows[0].total.value for choice in decided])
     name = text.html(text.metric_name(results.metrics[0]))
     return [
         f"This rests on the head {heads} (protocol matched) and {name}.",
         f"From the best latents it scores {spread} less than from the images themselves.",
+        *_arrangement(results, decided),
         *_for_all(decided),
     ]
+
+
+def _arrangement(results: Results, decided: Sequence[Choice]) -> list[str]:
+    """Return what the same heads lose on lossless controls: nothing is missing there but the order of the values."""
+    asked = {(choice.dataset, choice.head) for choice in decided}
+    rows = [row for row in results.rows if (row.dataset, row.head) in asked and row.metric == results.metrics[0]]
+    parts = []
+    for family in LOSSLESS:
+        found = [row.total.value for row in rows if row.family == family and not math.isnan(row.total.value)]
+        if found:
+            parts.append(f"{_span(found)} on {_name(next(row.autoencoder for row in rows if row.family == family))}")
+    return [f"On controls, which lose nothing but the arrangement of values, it loses {text.listing(parts)}."] * bool(
+        parts
+    )
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = text.number(min(values), 2), text.number(max(values), 2)
+    return low if low == high else f"{low} to {high}"
 
 
 def _for_all(decided: Sequence[Choice]) -> list[str]:

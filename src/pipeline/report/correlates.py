@@ -10,7 +10,7 @@ from pipeline.report import text
 from pipeline.report.curves import legend, looks
 from pipeline.report.drawing import INK, inline_svg, plot, tip
 from pipeline.report.further import Record
-from pipeline.report.results import Results, Row, unique
+from pipeline.report.results import NUMBERS, Results, Row, unique
 from pipeline.report.tables import Cell, name_cell, number, table
 
 SHOWN = 4
@@ -101,7 +101,7 @@ def _called(record: Record) -> str:
 def _measured(rows: list[Row], covariates: pd.DataFrame | None, name: str, space: str) -> list[tuple[Row, float]]:
     """Return candidates with the value of a covariate; what is of no space is a measure of fidelity."""
     if not space:
-        values = [(row, float(getattr(row, name))) for row in rows]
+        values = [(row, float(getattr(row, name))) for row in rows if name in NUMBERS]
     elif covariates is None:
         return []
     else:

@@ -106,7 +106,7 @@ def gap_figure(results: Results, head: str, metric: str) -> Figure:
         Line2D([], [], color=colour, marker=marker, linewidth=1.8, label=name)
         for _, name, colour, marker in (LOSS, GAP)
     ]
-    figure.legend(handles=marks, loc="outside upper right", ncols=2, frameon=False)
+    figure.legend(handles=marks, loc="outside upper left", ncols=2, frameon=False)
     return figure
 
 

@@ -92,15 +92,18 @@ def _repeat(origin: Origin) -> str:
 
 
 def _checks(origin: Origin) -> str:
-    groups = [
-        (name, [(False, [name_cell(check.what), number(check.count), _verdict(check)]) for check in found])
-        for name, found in origin.checks.items()
-    ]
-    return table("Checks against leakage, counted again when this page was made.", ["what", "count", "verdict"], groups)
+    found = {name: {check.what: check for check in each} for name, each in origin.checks.items()}
+    named = unique(what for each in found.values() for what in each)
+    lines = [(False, [name_cell(what), *(_verdict(each.get(what)) for each in found.values())]) for what in named]
+    caption = "Checks against leakage, counted again when this page was made. Bold: look at this."
+    return table(caption, ["what", *map(text.html, found)], [("how many", lines)], datasets=())
 
 
-def _verdict(check: Check) -> Cell:
-    return ("as it should be", "0") if check.passed else ("<b>look at this</b>", "1")
+def _verdict(check: Check | None) -> Cell:
+    if check is None:
+        return text.MISSING, ""
+    content, key = number(check.count)
+    return (content if check.passed else f"<b>{content}: look at this</b>"), key
 
 
 def _folds(origin: Origin) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from pipeline.report import text
 from pipeline.report.gallery import Column, Gallery, Values, fitted, html
@@ -11,10 +10,6 @@ from pipeline.report.strips import Strip, checked, compared
 
 BUDGET = 1_800_000
 """Characters that all these tiles may take together."""
-TITLES = {
-    "worst": "Worst reconstruction of each autoencoder",
-    "wrong": "Surest errors from the best latents",
-}
 INTRODUCTION = (
     "<p>The worst reconstruction is that with the largest mean squared error among all samples. An error is the surer "
     "the more probable the head holds what the label denies; classes and probabilities are those of the head and "
@@ -26,15 +21,15 @@ INTRODUCTION = (
 
 @dataclass(frozen=True)
 class Remark:
-    """One sample, why it is shown, and what is said above it, in plain text."""
+    """One sample, what it is shown for together with others, and what is said above it, in plain text."""
 
-    kind: Literal["worst", "wrong"]
+    title: str
     strip: Strip
     said: tuple[str, ...]
 
 
 def section(remarks: Sequence[Remark]) -> str:
-    """Return the samples by data set and kind; nothing without any.
+    """Return the samples by data set and title; nothing without any.
 
     Raises:
         StudyError: a sample cannot be shown truthfully.
@@ -46,10 +41,10 @@ def section(remarks: Sequence[Remark]) -> str:
 
 def _dataset(dataset: str, remarks: Sequence[Remark], side: int) -> str:
     tables = ""
-    for kind, title in TITLES.items():
-        mine = [remark for remark in remarks if (remark.strip.dataset, remark.kind) == (dataset, kind)]
-        if mine:
-            tables += html(Gallery(dataset, title, [_column(remark) for remark in mine]), side)
+    of_dataset = [remark for remark in remarks if remark.strip.dataset == dataset]
+    for title in unique(remark.title for remark in of_dataset):
+        mine = [_column(remark) for remark in of_dataset if remark.title == title]
+        tables += html(Gallery(dataset, title, mine), side)
     state = " open" if dataset == remarks[0].strip.dataset else ""
     return f"<details{state}{text.of(dataset)}><summary>{text.html(dataset)}</summary>\n{tables}</details>\n"
 

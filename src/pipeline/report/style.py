@@ -48,7 +48,7 @@ summary { cursor: pointer; font-weight: 600; padding: .2rem 0; }
 .scroll { overflow-x: auto; margin: .3rem 0 1.2rem; }
 table { border-collapse: collapse; font-size: .72rem; line-height: 1.4; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: #555; padding: .2rem 0 .4rem; }
-th, td { padding: .22rem .7rem .22rem 0; text-align: left; vertical-align: baseline; font-weight: normal; }
+th, td { padding: .22rem .55rem .22rem 0; text-align: left; vertical-align: baseline; font-weight: normal; }
 td { white-space: nowrap; }
 tbody th { min-width: 7.5rem; }
 thead th { white-space: nowrap; }
