@@ -1,7 +1,7 @@
 """A real browser without a window, driven over pipes by the DevTools protocol: no server, no port, no library.
 
-The protocol: https://chromedevtools.github.io/devtools-protocol/ - JSON messages that end in a zero byte, which Chromium
-reads from file descriptor 3 and writes to 4 under `--remote-debugging-pipe`.
+The protocol (https://chromedevtools.github.io/devtools-protocol/) is JSON messages that end in a zero byte. Chromium
+reads them from file descriptor 3 and writes to 4 under `--remote-debugging-pipe`.
 """
 
 import json

@@ -1,6 +1,5 @@
 """The report in a real browser: it loads in silence and from the disk alone, can be read at any width, and works."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from tests.report_rows import STRIPS, SUMMARY
 STUDY = Path(__file__).parent.parent / "results/report.html"
 WIDTHS = (1280, 400)
 SMALLEST = 11
+PAPER = 720
+"""Pixels across a sheet of A4 with margins of a centimetre."""
 BROWSER = program()
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on this machine")
 
@@ -96,7 +97,8 @@ def visible(browser: Chromium, dataset: str) -> list[int]:
     (() => {
       const parts = [...document.querySelectorAll("[data-dataset]")].filter((p) => p.dataset.dataset === %s);
       const drawn = parts.filter((p) => p instanceof SVGElement), others = parts.filter((p) => !drawn.includes(p));
-      return [others.filter((p) => !p.hidden).length, others.filter((p) => getComputedStyle(p).display === "none").length,
+      const gone = (p) => getComputedStyle(p).display === "none";
+      return [others.filter((p) => !p.hidden).length, others.filter(gone).length,
         drawn.filter((p) => p.classList.contains("dim")).length, drawn.length];
     })()
     """
@@ -173,12 +175,21 @@ def test_without_scripts_all_is_there_and_no_control_is_dead(browser: Chromium, 
     assert shown == []
 
 
-def test_it_can_be_printed(browser: Chromium, page: Path) -> None:
+def test_all_details_are_opened_and_closed_at_once(browser: Chromium, page: Path) -> None:
     browser.open(page, 1280)
+    closed = "document.querySelectorAll('details:not([open])').length"
+    every = browser.evaluate("document.querySelectorAll('details').length")
+    assert 0 < browser.evaluate(closed) < every
+    for expected in (0, every):
+        browser.evaluate("document.getElementById('unfold').click()")
+        assert browser.evaluate(closed) == expected
+
+
+def test_it_can_be_printed(browser: Chromium, page: Path) -> None:
+    browser.open(page, PAPER)
     browser.call("Emulation.setEmulatedMedia", media="print")
     wide = browser.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     hidden = browser.evaluate("getComputedStyle(document.querySelector('nav')).display")
     browser.call("Emulation.setEmulatedMedia", media="")
     assert hidden == "none"
     assert wide <= 0
-    assert re.search("beforeprint", page.read_text(encoding="utf-8"))

@@ -19,8 +19,8 @@ from pipeline.errors import StudyError
 from pipeline.report import Strip, figure_png, render
 from pipeline.report.drawing import wrapped
 from pipeline.report.figures import reading_order
-from pipeline.report.results import Results
 from pipeline.report.gallery import SIDES, png
+from pipeline.report.results import Results
 from pipeline.report.strips import AMPLIFICATION, difference, latent_colours, section
 from tests.report_rows import STRIPS, STUDY, SUMMARY, identity, row, strip, unscored
 

@@ -1,6 +1,7 @@
 """The answer, first on the page: which autoencoder to use on each data set, and how sure that is."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from pipeline.report import text
@@ -59,7 +60,9 @@ def paragraph(results: Results, chosen: Mapping[str, Choice]) -> str:
     if not sure:
         clauses.insert(0, "<strong>no autoencoder is shown to be the best</strong> on any data set")
     said = "; ".join([*uses, *clauses])
-    return " ".join([f"{said[:1].upper()}{said[1:]}.", *_basis(results, chosen)])
+    # The first letter, which may stand behind a tag.
+    said = re.sub(r"\A(<strong>)?([a-z])", lambda found: f"{found[1] or ''}{found[2].upper()}", said)
+    return " ".join([f"{said}.", *_basis(results, chosen)])
 
 
 def _basis(results: Results, chosen: Mapping[str, Choice]) -> list[str]:

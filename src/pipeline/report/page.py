@@ -144,7 +144,10 @@ def _anchored(part: str) -> str:
 def _contents(parts: Sequence[str]) -> str:
     headings = [found[1] for part in parts if (found := HEADING.match(part))]
     items = "".join(f'<li><a href="#{_anchor(heading)}">{heading}</a></li>\n' for heading in headings)
-    return f'<nav aria-label="Contents"><ul>\n{items}</ul></nav>\n'
+    return (
+        f'<nav aria-label="Contents"><ul>\n{items}</ul>'
+        '<button type="button" id="unfold" hidden>Open or close all details</button></nav>\n'
+    )
 
 
 def _filter(results: Results) -> str:

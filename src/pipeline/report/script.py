@@ -1,4 +1,4 @@
-"""What the page does besides being read: sorting tables and showing a part of the data sets.
+"""What the page does besides being read: sorting tables, showing a part of the data sets, opening everything.
 
 Everything is there and readable without it; the controls that need it are hidden until it runs.
 """
@@ -44,5 +44,10 @@ if (filter) {
   // A browser that goes back to the page may remember what was chosen.
   apply();
 }
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
+const unfold = document.getElementById("unfold");
+unfold.hidden = false;
+unfold.addEventListener("click", () => {
+  const parts = [...document.querySelectorAll("details")], closed = parts.some((part) => !part.open);
+  parts.forEach((part) => { part.open = closed; });
+});
 """

@@ -25,7 +25,7 @@ nav li { margin: 0; }
 #filter strong { font-weight: 600; }
 #filter label { white-space: nowrap; cursor: pointer; }
 #filter input { margin: 0 .25rem 0 0; vertical-align: -.1em; }
-#filter button { font: inherit; padding: .05rem .5rem; border: 1px solid #767676; border-radius: 3px;
+#filter button, #unfold { font: inherit; padding: .05rem .5rem; border: 1px solid #767676; border-radius: 3px;
   background: #f6f6f4; color: inherit; cursor: pointer; }
 #filter output { color: #555; }
 section { scroll-margin-top: 3rem; }
@@ -78,15 +78,18 @@ code { overflow-wrap: anywhere; }
   .plot svg { max-width: none; }
 }
 @media print {
-  body { max-width: none; padding: 0; font-size: 9.5pt; }
-  nav, #filter button { display: none; }
+  html { font-size: 9.5pt; }
+  body { max-width: none; padding: 0; font-size: 1rem; }
+  nav, #filter button, #unfold { display: none; }
   #filter { position: static; }
   .scroll { overflow: visible; }
   .gallery img { width: 4.6rem; }
   .gallery thead th { width: 5rem; }
   pre { white-space: pre-wrap; }
   table { font-size: 7pt; }
-  th, td { padding-right: .35rem; }
+  td, thead th { white-space: normal; }
+  tbody th { min-width: 4rem; }
+  th, td { padding-right: .3rem; }
   .plot, tr, h2, h3 { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
