@@ -8,7 +8,7 @@ export PYTHONPATH := $(CURDIR)/src
 .PHONY: environment gap-table test fuzz bench calibrate lint format lock reference docs clean-environment
 
 gap-table: .venv/installed
-	snakemake --cores $(CORES) results/gap_table.csv results/gap_table.html
+	snakemake --cores $(CORES) results/gap_table.csv results/report.html
 
 test: lint
 	python -m pytest tests --numprocesses 2 --dist loadfile

@@ -28,7 +28,7 @@ rule all:
     default_target: True
     input:
         "results/gap_table.csv",
-        "results/gap_table.html",
+        "results/report.html",
         "results/fidelity.csv",
         "results/claims.csv",
         expand(

@@ -137,6 +137,26 @@ def _correlations() -> Records:
     ]
 
 
+def _covariates() -> Records:
+    return [
+        {"dataset": dataset, "autoencoder": name, "space": "latent", "covariate": "dimension_two_nearest"}
+        | {"value": 8 + 30 * gap + place}
+        for place, dataset in enumerate(DATASETS)
+        for name, gap in AUTOENCODERS.items()
+    ]
+
+
+def _cost() -> Records:
+    measured = {"device": "cpu", "threads": 4, "precision": "float32", "batch": 32, "parameters": 5e6}
+    measured |= {"multiply_accumulates": 2e7, "shape": "4x16x16", "training_peak_bytes_ratio": 6.5}
+    ratios = {"inference_per_second_ratio": 12.3, "training_per_second_ratio": 7.7, "stored_bytes_ratio": 48.0}
+    return [
+        {"dataset": dataset, "autoencoder": name, "head": "cnn", "space": "latent"} | measured | ratios
+        for dataset in DATASETS
+        for name in AUTOENCODERS
+    ]
+
+
 GAPS = gap_rows()
 FURTHER = Further(
     profile=pd.DataFrame(_profile()),
@@ -145,4 +165,6 @@ FURTHER = Further(
     reliability=pd.DataFrame(_reliability()),
     initialisation=pd.DataFrame(_initialisation()),
     correlations=pd.DataFrame(_correlations()),
+    covariates=pd.DataFrame(_covariates()),
+    cost=pd.DataFrame(_cost()),
 )

@@ -50,11 +50,13 @@ def unscored(dataset: str = "scans", autoencoder: str = "taesd") -> dict[str, An
     return row(dataset, autoencoder, "taesd", **empty)
 
 
-def strip(dataset: str = "chest", autoencoder: str = "taesd", channels: int = 1, size: int = 24) -> Strip:
+def strip(
+    dataset: str = "chest", autoencoder: str = "taesd", channels: int = 1, size: int = 24, sample: str = "a sample"
+) -> Strip:
     rng = np.random.default_rng(3)
     image = rng.random((channels, size, size)).astype(np.float32)
     latent = rng.normal(size=(4, size // 8, size // 8)).astype(np.float32)
-    return Strip(dataset, autoencoder, image, np.clip(image + 0.02, 0, 1).astype(np.float32), latent)
+    return Strip(dataset, autoencoder, image, np.clip(image + 0.02, 0, 1).astype(np.float32), latent, sample)
 
 
 STUDY = pd.DataFrame(
@@ -72,7 +74,7 @@ STUDY = pd.DataFrame(
     + [identity(dataset) for dataset in ("chest", "skin")]
     + [unscored()]
 )
-STRIPS = [strip("chest"), strip("chest", "identity"), strip("skin", channels=3), strip("skin", channels=3)]
+STRIPS = [strip("chest"), strip("chest", "identity"), strip("skin", channels=3), strip("skin", channels=3, sample="b")]
 
 
 SUMMARY: dict[str, Any] = {

@@ -19,11 +19,11 @@ LOST = ["reconstruction", "information_loss", "learnability_gap", "psnr", "ssim"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tiny(tmp_path_factory.mktemp("study"), STUDY | {"autoencoders": AUTOENCODERS})
-    jobs = plan(made, "results/gap_table.html")
+    jobs = plan(made, "results/report.html")
     assert (jobs["encode"], jobs["decode"], jobs["measure"]) == (6, 4, 4)
     # Three latent spaces and two reconstructions.
     assert (jobs["train"], jobs["evaluate"]) == (5, 3)
-    run(made, "results/gap_table.html")
+    run(made, "results/report.html")
     return made
 
 
@@ -58,7 +58,7 @@ def test_heads_on_what_is_lossless_are_copied_and_the_gap_is_exactly_zero(folder
 
 
 def test_the_page_says_what_was_not_measured(folder: Path) -> None:
-    page = (folder / "results/gap_table.html").read_text()
+    page = (folder / "results/report.html").read_text()
     assert "not measured" in page
     assert "as files (MB)" in page
 

@@ -70,7 +70,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "heads": {"knn": {"family": "knn", "grid": 4, "neighbours": [3]}},
         },
     )
-    studies.run(folder, "results/gap_table.html")
+    studies.run(folder, "results/report.html")
     return folder
 
 

@@ -187,6 +187,6 @@ def test_one_patient_under_two_classes_stays_in_one_fold(folder: Path) -> None:
 def test_what_was_dropped_is_on_the_page(folder: Path) -> None:
     copy_image(folder, "dim/dim-00/0.png", "dim/dim-03/1.png")
     configure(folder, study(leaks="drop"))
-    run(folder, "results/gap_table.html")
-    page = (folder / "results/gap_table.html").read_text()
+    run(folder, "results/report.html")
+    page = (folder / "results/report.html").read_text()
     assert "2 samples dropped: their patient or image is on another side of the split" in page

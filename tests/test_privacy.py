@@ -25,7 +25,7 @@ from pydicom.tag import Tag
 from tests.studies import call, checkout, configure
 
 CANARY = re.compile(rb"Kanarie|18370214|031415\.92|097Y|1\.2\.826\.0\.7777|2718281[0-9]", re.IGNORECASE)
-TARGETS = ("results/gap_table.csv", "results/gap_table.html")
+TARGETS = ("results/gap_table.csv", "results/report.html")
 CLASSES = {"dim": 70, "bright": 120}
 PATIENTS = 6
 
@@ -262,10 +262,10 @@ def test_an_instance_that_is_called_like_a_path_names_no_file(tmp_path: Path) ->
 
 def test_burned_in_annotation_is_reported(tmp_path: Path) -> None:
     prepared(tmp_path, "folders")
-    finished = call(tmp_path, "--cores", "2", "--", "results/gap_table.html")
+    finished = call(tmp_path, "--cores", "2", "--", "results/report.html")
     assert finished.returncode == 0, finished.stdout
     assert "BurnedInAnnotation is YES" in (tmp_path / "results/index/folders.json").read_text()
-    assert "BurnedInAnnotation" in (tmp_path / "results/gap_table.html").read_text()
+    assert "BurnedInAnnotation" in (tmp_path / "results/report.html").read_text()
     assert "BurnedInAnnotation" in (tmp_path / "logs/index/folders.log").read_text()
 
 

@@ -19,8 +19,9 @@ from pipeline.errors import StudyError
 from pipeline.report import Strip, figure_png, render
 from pipeline.report.drawing import wrapped
 from pipeline.report.figures import reading_order
+from pipeline.report.gallery import SIDES, png
 from pipeline.report.results import Results
-from pipeline.report.strips import AMPLIFICATION, SIDES, difference, latent_colours, png, section
+from pipeline.report.strips import AMPLIFICATION, difference, latent_colours, section
 from tests.report_rows import STRIPS, STUDY, SUMMARY, identity, row, strip, unscored
 
 
@@ -60,8 +61,33 @@ def test_the_page_holds_the_very_pixels_of_a_small_image() -> None:
     shown = strip(size=24)
     uris = re.findall(r'src="([^"]*)"', section([shown], ["taesd"]))
     assert len(uris) == 4
-    np.testing.assert_array_equal(decoded(uris[0]), np.rint(shown.image[0] * 255).astype(np.uint8))
+    for uri, held in zip(uris, (shown.image, shown.reconstruction), strict=False):
+        assert held is not None
+        np.testing.assert_array_equal(decoded(uri), np.rint(held[0] * 255).astype(np.uint8))
     assert decoded(uris[3]).shape == (3, 3, 3)
+
+
+def test_what_is_exact_is_said_and_the_psnr_is_that_of_the_sample() -> None:
+    shown = strip()
+    assert shown.reconstruction is not None
+    error = np.mean((shown.image.astype(np.float64) - shown.reconstruction) ** 2)
+    assert f"{-10 * np.log10(error):.1f} dB" in section([shown], ["taesd"])
+    exact = dataclasses.replace(shown, reconstruction=shown.image)
+    html = section([exact], ["taesd"])
+    assert "the very image" in html
+    assert "dB" not in html
+    assert html.count("<img") == 2
+    # The latents of the pixel baseline are the image, which stands there already.
+    assert section([dataclasses.replace(exact, latent=shown.image)], ["taesd"]).count("<img") == 1
+
+
+def test_samples_stand_in_the_order_in_which_they_were_chosen_and_autoencoders_in_that_of_the_page() -> None:
+    shown = [
+        dataclasses.replace(strip(autoencoder=name), sample=f"<{number}>") for number in (2, 1) for name in ("a", "b")
+    ]
+    html = section(shown, ["b", "a"])
+    assert re.findall("<caption>(.*?)</caption>", html) == ["&lt;2&gt;", "&lt;1&gt;"]
+    assert re.findall("<b>(.*?)</b>", html) == ["image", "b", "a"] * 2
 
 
 def test_large_tiles_are_area_averages() -> None:
@@ -74,7 +100,7 @@ def test_large_tiles_are_area_averages() -> None:
 def test_many_noisy_samples_stay_within_the_size_of_a_page() -> None:
     rng = np.random.default_rng(0)
     noise = rng.random((3, 160, 160)).astype(np.float32)
-    many = [Strip("d", f"a{i}", noise, noise[:, ::-1], noise[:, :20, :20]) for i in range(14)]
+    many = [Strip("d", f"a{i}", noise, noise[:, ::-1], noise[:, :20, :20]) for i in range(24)]
     html = section(many, [])
     assert len(html) < 4_000_000
     assert f"at most {SIDES[0]} pixels" not in html

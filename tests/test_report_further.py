@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline import calibration, complexity, correlate, groups, initialisation, profiles
+from pipeline import calibration, complexity, correlate, cost, groups, initialisation, profiles
 from pipeline.errors import StudyError
 from pipeline.report import (
     Further,
     correlates,
     depth,
     depth_png,
+    efficiency,
     learning,
     noise,
     protocols,
@@ -39,7 +40,8 @@ SECTIONS = {
     "What noise takes away": lambda tables: noise.section(RESULTS, tables.profile),
     "Common and rare classes": lambda tables: rarity.section(RESULTS, tables.groups),
     "How far the heads know what they know": lambda tables: sureness.section(RESULTS, tables.reliability),
-    "What goes along with the gap": lambda tables: correlates.section(RESULTS, tables.correlations),
+    "What goes along with the gap": lambda tables: correlates.section(RESULTS, tables.correlations, tables.covariates),
+    "What latents save": lambda tables: efficiency.section(RESULTS, tables.cost),
 }
 CHEST = GAPS[(GAPS["dataset"] == "chest") & (GAPS["head"] == "cnn")]
 
@@ -66,8 +68,8 @@ def test_every_table_with_rows_has_a_section_with_figure_and_numbers_in_a_whole_
     for heading in SECTIONS:
         section = part(page, heading)
         assert "<table>" in section
-        assert "<li>" in section
-        assert ("<svg" in section) == (heading != "What goes along with the gap")
+        assert ("<li" in section) == (heading != "What latents save")
+        assert "<svg" in section
 
 
 @pytest.mark.parametrize("heading", SECTIONS)
@@ -88,6 +90,8 @@ def test_the_columns_read_are_columns_that_the_stages_write() -> None:
         "groups": cell | {*groups.COLUMNS},
         "initialisation": {*initialisation.COLUMNS},
         "correlations": {*correlate.COLUMNS},
+        "covariates": {*correlate.NAMED, "value"},
+        "cost": {*cost.COLUMNS},
     }
     for name, columns in written.items():
         assert {*COLUMNS[name].texts, *COLUMNS[name].numbers} <= columns

@@ -22,7 +22,7 @@ rule cost:
         gpu=plan.gpu("cost", accelerators),
     params:
         spec=lambda wildcards: plan.spec("heads", wildcards.head),
-        settings=study.entries.cost.written(),
+        settings=study.entries.cost.settings(),
         spaces=lambda wildcards: json.dumps(plan.costed(wildcards.head)),
     shell:
         "python -m pipeline.cost --head {wildcards.head:q} --spec {params.spec:q} --settings {params.settings:q}"

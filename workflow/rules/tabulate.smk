@@ -1,5 +1,7 @@
 """Scores and fidelity to the gap table, and the page that shows it."""
 
+from pipeline.written import shown
+
 
 rule tabulate:
     """Tabulate one data set: a row for each autoencoder, head and metric, and fidelity for each class."""
@@ -38,8 +40,8 @@ rule tabulate_study:
         tables=expand("results/gap_table/{dataset}.csv", dataset=study.compared),
         fidelity=expand("results/fidelity/{dataset}.csv", dataset=study.compared),
     output:
-        table="results/gap_table.csv",
-        fidelity="results/fidelity.csv",
+        table=report("results/gap_table.csv", category="Tables", caption="../report/table.rst"),
+        fidelity=report("results/fidelity.csv", category="Tables", caption="../report/fidelity.rst"),
     log:
         "logs/tabulate/study.log",
     localrule: True
@@ -56,7 +58,7 @@ rule tabulate_cells:
         code=plan.code("collect"),
         tables=lambda wildcards: plan.evaluated(wildcards.table),
     output:
-        table="results/{table}.csv",
+        table=report("results/{table}.csv", category="Tables", caption="../report/cells.rst"),
     log:
         "logs/tabulate/cells/{table}.log",
     wildcard_constraints:
@@ -80,14 +82,19 @@ rule illustrate:
         claims="results/claims.csv",
         further=expand(
             "results/{table}.csv",
-            table=["profile", "complexity", "groups", "reliability", "initialisation", "correlations"],
+            table=[
+                *("profile", "complexity", "groups", "reliability"),
+                *("initialisation", "correlations", "covariates"),
+                *(["cost"] if study.entries.cost.reported else []),
+            ],
         ),
+        exhibits=plan.exhibited(),
         indices=expand("results/index/{dataset}.{kind}", dataset=study.compared, kind=["parquet", "json"]),
         stores=[path for dataset in study.compared for path in plan.stores(dataset)],
     output:
-        page="results/gap_table.html",
-        figure="results/gap_table.png",
-        depth="results/depth.png",
+        page=report("results/report.html", category="Report", caption="../report/report.rst"),
+        figure=report("results/gap_table.png", category="Figures", caption="../report/gap.rst"),
+        depth=report("results/depth.png", category="Figures", caption="../report/depth.rst"),
     log:
         "logs/illustrate.log",
     benchmark:
@@ -99,8 +106,10 @@ rule illustrate:
         runtime=plan.runtime("illustrate", accelerators),
     params:
         title=study.entries.title,
+        config=json.dumps(shown(config), sort_keys=True),
         results=lambda wildcards, input: os.path.dirname(input.table),
+        cost="--cost" if study.entries.cost.reported else "",
     shell:
         "python -m pipeline.illustrate --table {input.table:q} --fidelity {input.fidelity:q} --claims {input.claims:q}"
-        " --results {params.results:q} --title {params.title:q}"
+        " --results {params.results:q} --title {params.title:q} --config {params.config:q} {params.cost}"
         " --page {output.page:q} --figure {output.figure:q} --depth {output.depth:q} 2> {log:q}"

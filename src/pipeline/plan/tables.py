@@ -67,6 +67,19 @@ class Tables(Trainings):
             for head in self.heads(dataset, name)
         ]
 
+    def exhibited(self) -> list[str]:
+        """Return what the page chooses samples by: predictions from latents, scores and fidelity of every entry."""
+        found: list[str] = []
+        for dataset in self.study.compared:
+            for name in self.autoencoders(dataset):
+                for head in self.heads(dataset, name):
+                    scores = f"results/scores/{dataset}/{name}/{head}"
+                    found += [f"{scores}/resampled.parquet", f"{scores}/scores.csv"]
+                    found += self.predictions("latent", dataset, name, head)
+                for member in self.study.members(dataset, name):
+                    found += self.measured(dataset, member)["fidelity"]
+        return found
+
     def evaluated(self, table: str) -> list[str]:
         """Return one of the tables of stage `evaluate`, by its name, of every data set, entry and head."""
         gaps = [self.gaps(dataset, name) for dataset in self.study.compared for name in self.autoencoders(dataset)]

@@ -1,4 +1,4 @@
-"""The HTML report of a study: one self-contained page made from the gap table and a few samples.
+"""The HTML report of a study: one self-contained page made from the study's tables and a few samples.
 
 The page is a function of its arguments alone: no clock, no network, no random number, so equal input gives equal bytes.
 """
@@ -6,7 +6,7 @@ The page is a function of its arguments alone: no clock, no network, no random n
 from pipeline.report.depth import depth_png
 from pipeline.report.figures import figure_png
 from pipeline.report.further import Further
-from pipeline.report.page import render
+from pipeline.report.page import Exhibits, render
 from pipeline.report.strips import Strip
 
-__all__ = ["Further", "Strip", "depth_png", "figure_png", "render"]
+__all__ = ["Exhibits", "Further", "Strip", "depth_png", "figure_png", "render"]

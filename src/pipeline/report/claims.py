@@ -104,7 +104,7 @@ def _table(metric: str, found: Mapping[str, pd.DataFrame]) -> str:
         f"What the study says as a whole, in {text.html(text.metric_name(metric))}, for each head. Bold: the interval "
         "excludes zero."
     )
-    return table(caption, headers, groups)
+    return table(caption, headers, groups, datasets=())
 
 
 def _line(autoencoder: str, part: pd.DataFrame) -> list[Cell]:

@@ -44,7 +44,9 @@ def section(results: Results, fidelity: pd.DataFrame) -> str:
         if (rows["class"] != ALL).any():
             state = "" if parts else " open"
             body = _by_class(results, dataset, rows)
-            parts.append(f"<details{state}><summary>{text.html(dataset)}</summary>\n{body}</details>\n")
+            parts.append(
+                f"<details{state}{text.of(dataset)}><summary>{text.html(dataset)}</summary>\n{body}</details>\n"
+            )
     return f"<h2>Fidelity by class</h2>\n{INTRODUCTION}{''.join(parts)}" if parts else ""
 
 
@@ -62,7 +64,7 @@ def _by_class(results: Results, dataset: str, rows: pd.DataFrame) -> str:
             cells = [_cell(found.get((row.autoencoder, key)), name, digits, counts[key]) for key in order]
             lines.append((row.is_control, [name_cell(row.autoencoder), *cells]))
         groups += [(heading, lines)] if found else []
-    return table(f"Fidelity by class: {text.html(dataset)}", ["autoencoder", *headers], groups)
+    return table(f"Fidelity by class: {text.html(dataset)}", ["autoencoder", *headers], groups, datasets=())
 
 
 def _cell(found: Mapping[Hashable, float] | None, name: str, digits: int, samples: int) -> Cell:

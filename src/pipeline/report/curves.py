@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from pipeline.report import text
 from pipeline.report.drawing import INK, MUTED, clipped, key, wrapped
-from pipeline.report.results import Interval
+from pipeline.report.results import Interval, Results, unique
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's without black and yellow."""
@@ -25,7 +25,7 @@ class Look(NamedTuple):
 
     colour: str
     marker: str
-    style: Literal["-", "--"] = "-"
+    style: Literal["-", "--", ""] = "-"
 
 
 IMAGE = Look(INK, "", "--")
@@ -36,6 +36,13 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     return {
         name: Look(PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]) for place, name in enumerate(names)
     }
+
+
+def of_autoencoders(results: Results, names: Iterable[str]) -> dict[str, Look]:
+    """Return the looks of these autoencoders, the same in every figure of the page; candidates have the first."""
+    rows = sorted(results.rows, key=lambda row: row.is_control)
+    every = looks(unique(row.autoencoder for row in rows))
+    return {name: every[name] for name in names}
 
 
 def panels(names: Sequence[str], metrics: Sequence[str], height: float = 2.5) -> tuple[Figure, dict[Any, Axes]]:

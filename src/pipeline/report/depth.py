@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.report import text
-from pipeline.report.curves import IMAGE, draw, legend, level, looks, nothing, panels, span
-from pipeline.report.drawing import INK, inline_svg, plot, settings
+from pipeline.report.curves import IMAGE, draw, legend, level, nothing, of_autoencoders, panels, span
+from pipeline.report.drawing import INK, inline_svg, of_dataset, plot, settings
 from pipeline.report.further import Curve, Place, along
 from pipeline.report.results import HEADLINE_METRIC, Interval, Results, Row, unique
 from pipeline.report.tables import Cell, change, name_cell, score, table
@@ -34,7 +34,7 @@ def section(results: Results, profile: pd.DataFrame) -> str:
         metrics = _metrics(results, found, head)
         rows = _rows(results, found, head, metrics[0])
         datasets = unique(row.dataset for row, _ in rows)
-        items = "".join(f"<li>{_sentence(name, rows)}</li>\n" for name in datasets)
+        items = "".join(text.item(name, _sentence(name, rows)) for name in datasets)
         alt = f"Score of the head {head} at every depth of the decoder, by dataset and autoencoder; values: table below"
         caption = (
             f"<strong>Where learnability returns.</strong> Head {text.html(results.label(head))}: score at every "
@@ -87,7 +87,7 @@ def depth_figure(results: Results, found: Curves, head: str) -> Figure:
     metrics = _metrics(results, found, head)
     rows = {metric: _rows(results, found, head, metric) for metric in metrics}
     datasets = unique(row.dataset for row, _ in rows[metrics[0]])
-    named = looks(unique(row.autoencoder for row, _ in rows[metrics[0]]))
+    named = of_autoencoders(results, unique(row.autoencoder for row, _ in rows[metrics[0]]))
     counts = {len(curve) for _, curve in rows[metrics[0]]}
     figure, axes = panels(datasets, metrics)
     for (metric, dataset), ax in axes.items():
@@ -103,6 +103,7 @@ def depth_figure(results: Results, found: Curves, head: str) -> Figure:
         limits = span(v for row, curve in rows[metric] for v in (*_whole(row, curve), row.image))
         ax.set(xlim=(-0.04, 1.04), ylim=limits)
         ax.set_xticks(*_ticks(counts))
+        of_dataset(ax, dataset)
     figure.supxlabel("depth in the frozen decoder", fontsize=8.5, color=INK)
     legend(figure, {"image": IMAGE, **named})
     return figure

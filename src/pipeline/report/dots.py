@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.report.drawing import INK, grid, key, limits, wrapped
+from pipeline.report import text
+from pipeline.report.drawing import BAND, INK, grid, key, limits, of_dataset, tip, wrapped
 from pipeline.report.results import Interval, unique
 
 
@@ -46,10 +47,13 @@ def dots_figure(values: Mapping[Spot, Interval], kinds: Mapping[str, Dot], label
         ax.axvline(0, color=INK, linewidth=0.9, zorder=1)
         for line, name in enumerate(names):
             found = {kind: values.get(Spot(dataset, name, kind)) for kind in kinds}
-            _draw(ax, line, [(kinds[kind], value) for kind, value in found.items()])
+            if line % 2:
+                ax.axhspan(line - 0.5, line + 0.5, color=BAND, linewidth=0, zorder=0)
+            _draw(ax, line, name, [(kinds[kind], value) for kind, value in found.items()])
         ax.set(xlim=(low, high), ylim=(len(names) - 0.4, -0.6))
         ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         ax.tick_params(labelbottom=True)
+        of_dataset(ax, dataset)
         ax.set_yticks(range(len(names)), [wrapped(name, 24) for name in names])
     figure.supxlabel(label, fontsize=8.5, color=INK)
     marks = [Line2D([], [], color=d.colour, marker=d.marker, linewidth=1.6, label=d.label) for d in kinds.values()]
@@ -57,11 +61,12 @@ def dots_figure(values: Mapping[Spot, Interval], kinds: Mapping[str, Dot], label
     return figure
 
 
-def _draw(ax: Axes, line: int, dots: Sequence[tuple[Dot, Interval | None]]) -> None:
+def _draw(ax: Axes, line: int, name: str, dots: Sequence[tuple[Dot, Interval | None]]) -> None:
     step = 0.7 / max(len(dots), 1)
     for place, (dot, value) in enumerate(dots):
         if value is None or math.isnan(value.value):
             continue
         y = line + step * (place - (len(dots) - 1) / 2)
-        ax.hlines(y, value.low, value.high, color=dot.colour, linewidth=1.6, zorder=2)
-        ax.plot(value.value, y, dot.marker, color=dot.colour, markersize=4.4, zorder=3)
+        whisker = ax.hlines(y, value.low, value.high, color=dot.colour, linewidth=1.6, zorder=2)
+        marks = ax.plot(value.value, y, dot.marker, color=dot.colour, markersize=4.4, zorder=3)
+        tip([whisker, *marks], f"{name}, {dot.label}: {text.interval(value, 3)}")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,6 +19,9 @@ from pipeline.report import text
 
 INK = "#1F1F1F"
 MUTED = "#5F5F5F"
+BAND = "#F1F1EF"
+SMALLEST = 8.5
+"""Points of the smallest letters: 11 pixels on the page."""
 SETTINGS: Any = {
     "font.family": "sans-serif",
     # Measured with the first, which matplotlib brings along and which is wider than the others.
@@ -25,7 +29,7 @@ SETTINGS: Any = {
     "font.size": 8.5,
     "axes.titlesize": 9,
     "legend.fontsize": 8.5,
-    "xtick.labelsize": 8,
+    "xtick.labelsize": SMALLEST,
     "ytick.labelsize": 8.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -46,6 +50,8 @@ SETTINGS: Any = {
     "text.parse_math": False,
 }
 """Names come from users: a dollar sign in one starts no formula."""
+TIP, PANEL = "tip of ", "panel of "
+"""What identifiers begin with that are no identifiers on the page."""
 
 
 @contextmanager
@@ -103,6 +109,17 @@ def wrapped(name: str, width: int) -> str:
     return "\n".join(lines if len(lines) <= 2 else (short[:width], short[width:])) or name
 
 
+def of_dataset(ax: Axes, dataset: str) -> None:
+    """Say which data set a panel shows, by which the page can be filtered."""
+    ax.set_gid(f"{PANEL}{dataset}")
+
+
+def tip(artists: Sequence[Artist], words: str) -> None:
+    """Say what is read where the pointer rests on a mark of a figure."""
+    for artist in artists:
+        artist.set_gid(f"{TIP}{words}")
+
+
 def inline_svg(figure: Figure, name: str, alt: str) -> str:
     """Return a figure as an SVG element for an HTML page.
 
@@ -118,6 +135,9 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
     # In HTML the namespaces are implied, and a style element would reach beyond its figure.
     svg = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", svg)
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
+    # What stands in these was escaped when the figure was written.
+    svg = re.sub(rf'<g id="{TIP}([^"]*)">', r'<g class="tip"><title>\1</title>', svg)
+    svg = re.sub(rf'<g id="{PANEL}([^"]*)"', r'<g data-dataset="\1"', svg)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'href="#', f'href="#{name}-', svg)
     svg = re.sub(r"url\(#", f"url(#{name}-", svg)
@@ -126,4 +146,7 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
 
 def plot(svg: str, caption: str) -> str:
     """Return a figure of the page with its caption, both HTML."""
-    return f'<figure class="plot">\n{svg}\n<figcaption>{caption}</figcaption></figure>\n'
+    return (
+        f'<figure class="plot">\n<div class="scroll" tabindex="0">{svg}</div>\n'
+        f"<figcaption>{caption}</figcaption></figure>\n"
+    )

@@ -13,7 +13,19 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.controls import CONTROLS
 from pipeline.errors import StudyError
 from pipeline.report import text
-from pipeline.report.drawing import INK, MUTED, clipped, grid, limits, settings, wrapped
+from pipeline.report.drawing import (
+    BAND,
+    INK,
+    MUTED,
+    SMALLEST,
+    clipped,
+    grid,
+    limits,
+    of_dataset,
+    settings,
+    tip,
+    wrapped,
+)
 from pipeline.report.labels import Point, label_points
 from pipeline.report.results import Interval, Results, Row, unique
 
@@ -21,7 +33,8 @@ from pipeline.report.results import Interval, Results, Row, unique
 LOSS = ("information_loss", "information loss", "#D55E00", "o")
 GAP = ("learnability_gap", "learnability gap", "#0072B2", "D")
 CONTROL_COLOUR = "#6B6B6B"
-BAND = "#F1F1EF"
+MEASURES = {"psnr": "PSNR of the reconstruction (dB)", "lpips": "LPIPS of the reconstruction (0: lossless)"}
+"""What Figure 2 can show, and how its axis is called."""
 
 
 def figure_png(table: pd.DataFrame, head: str, path: Path) -> None:
@@ -82,6 +95,7 @@ def gap_figure(results: Results, head: str, metric: str) -> Figure:
         ax.set(xlim=(low, high), ylim=(len(ticks) - 0.4, -0.6))
         ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         ax.tick_params(labelbottom=True)
+        of_dataset(ax, dataset)
         ax.set_yticks(range(len(ticks)), ticks)
         # Panels inside the grid have no labels of their own.
         for label, name in zip(ax.get_yticklabels(), ticks, strict=False):
@@ -92,7 +106,7 @@ def gap_figure(results: Results, head: str, metric: str) -> Figure:
         Line2D([], [], color=colour, marker=marker, linewidth=1.8, label=name)
         for _, name, colour, marker in (LOSS, GAP)
     ]
-    figure.legend(handles=marks, loc="outside upper right", ncols=2, frameon=False)
+    figure.legend(handles=marks, loc="outside upper left", ncols=2, frameon=False)
     return figure
 
 
@@ -116,39 +130,50 @@ def _draw_dots(ax: Axes, rows: dict[str, Row], places: dict[str, int]) -> None:
     for name, line in places.items():
         row = rows.get(name)
         if row is None or (math.isnan(row.information_loss.value) and math.isnan(row.learnability_gap.value)):
-            ax.text(0, line, " not measured", color=MUTED, fontsize=7, va="center", clip_on=True)
+            ax.text(0, line, " not measured", color=MUTED, fontsize=SMALLEST, va="center", clip_on=True)
             continue
-        for (field, _, colour, marker), shift in ((LOSS, -0.17), (GAP, 0.17)):
+        for (field, called, colour, marker), shift in ((LOSS, -0.17), (GAP, 0.17)):
             value: Interval = getattr(row, field)
-            ax.hlines(line + shift, value.low, value.high, color=colour, linewidth=1.8, zorder=2)
+            whisker = ax.hlines(line + shift, value.low, value.high, color=colour, linewidth=1.8, zorder=2)
             ends = [value.low, value.high]
             ax.plot(ends, [line + shift] * 2, "|", color=colour, markersize=4.5, markeredgewidth=1.2, zorder=2)
-            ax.plot(value.value, line + shift, marker, color=colour, markersize=4.6, zorder=3)
+            marks = ax.plot(value.value, line + shift, marker, color=colour, markersize=4.6, zorder=3)
+            tip([whisker, *marks], f"{row.dataset}, {name}: {called} {text.interval(value, 3)}")
 
 
-def fidelity_figure(results: Results, head: str, metric: str) -> Figure | None:
-    """Draw Figure 2: PSNR against the learnability gap, a panel per dataset; None where nothing has both."""
-    rows = [row for row in results.select(head, metric) if _has_both(row)]
+def fidelity_figure(results: Results, head: str, metric: str, measure: str = "psnr") -> Figure | None:
+    """Draw Figure 2: fidelity against the learnability gap, a panel per dataset; None where nothing has both.
+
+    Args:
+        results: the gap table.
+        head: whose gaps.
+        metric: of the gaps.
+        measure: `psnr`, whose lossless autoencoders stand in a band of their own, or `lpips`.
+    """
+    rows = [row for row in results.select(head, metric) if _has_both(row, measure)]
     if not rows:
         return None
     datasets = unique(row.dataset for row in rows)
     figure, axes = grid(len(datasets), (2,), width=4.7, margin=0.7, height=3.5)
     low, high = limits([end for row in rows for end in row.learnability_gap])
-    place, right = _psnr_scale(rows)
+    place, ends = _psnr_scale(rows) if measure == "psnr" else _lpips_scale(rows)
     points: list[list[Point]] = []
     for ax, dataset in zip(axes, datasets, strict=True):
         ax.set_title(wrapped(dataset, 60), fontweight="bold", loc="left", color=INK)
         ax.set(ylim=(low, high))
         ax.axhline(0, color=INK, linewidth=0.9, zorder=1)
-        _draw_psnr_axis(ax, rows, right)
+        _draw_measure_axis(ax, ends, infinite=measure == "psnr")
+        of_dataset(ax, dataset)
         mine = sorted((row for row in rows if row.dataset == dataset), key=_control_order)
-        lossless = [row for row in mine if math.isinf(row.psnr)]
-        spots = [place(row.psnr, lossless.index(row) if row in lossless else 0, len(lossless)) for row in mine]
+        lossless = [row for row in mine if math.isinf(getattr(row, measure))]
+        spots = [
+            place(getattr(row, measure), lossless.index(row) if row in lossless else 0, len(lossless)) for row in mine
+        ]
         _draw_points(ax, mine, spots)
         points.append(
             [Point(clipped(r.autoencoder, 28), x, r.learnability_gap) for r, x in zip(mine, spots, strict=True)]
         )
-    figure.supxlabel("PSNR of the reconstruction (dB)", fontsize=8.5, color=INK)
+    figure.supxlabel(MEASURES[measure], fontsize=8.5, color=INK)
     figure.supylabel(f"learnability gap in {text.metric_name(metric)}", fontsize=8.5, color=INK)
     figure.draw_without_rendering()
     for ax, named in zip(axes, points, strict=True):
@@ -160,13 +185,13 @@ def _control_order(row: Row) -> int:
     return CONTROLS.index(row.family) if row.is_control else -1
 
 
-def _has_both(row: Row) -> bool:
-    return not math.isnan(row.psnr) and not math.isnan(row.learnability_gap.value)
+def _has_both(row: Row, measure: str) -> bool:
+    return not math.isnan(getattr(row, measure)) and not math.isnan(row.learnability_gap.value)
 
 
-def unplotted(results: Results, head: str, metric: str) -> list[str]:
+def unplotted(results: Results, head: str, metric: str, measure: str = "psnr") -> list[str]:
     """Return `dataset / autoencoder` of what Figure 2 cannot show."""
-    return [f"{row.dataset} / {row.autoencoder}" for row in results.select(head, metric) if not _has_both(row)]
+    return [f"{row.dataset} / {row.autoencoder}" for row in results.select(head, metric) if not _has_both(row, measure)]
 
 
 def _psnr_scale(rows: Sequence[Row]) -> tuple[Callable[[float, int, int], float], tuple[float, float, float]]:
@@ -185,10 +210,20 @@ def _psnr_scale(rows: Sequence[Row]) -> tuple[Callable[[float, int, int], float]
     return place, (left, edge, edge + band)
 
 
-def _draw_psnr_axis(ax: Axes, rows: Sequence[Row], ends: tuple[float, float, float]) -> None:
+def _lpips_scale(rows: Sequence[Row]) -> tuple[Callable[[float, int, int], float], tuple[float, float, float]]:
+    """Return where an LPIPS lies on the axis, and the axis: its ends, and no band, since 0 is lossless."""
+    high = max(row.lpips for row in rows) or 1.0
+    return lambda lpips, position, count: lpips, (-0.06 * high, 1.12 * high, 1.12 * high)
+
+
+def _draw_measure_axis(ax: Axes, ends: tuple[float, float, float], infinite: bool) -> None:
     left, edge, right = ends
     ticks = (
-        [t for t in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(left, edge) if left <= t <= edge]
+        [
+            t
+            for t in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(left, edge)
+            if (left if infinite else 0.0) <= t <= edge
+        ]
         if edge > left
         else []
     )
@@ -205,6 +240,8 @@ def _draw_points(ax: Axes, rows: Sequence[Row], spots: Sequence[float]) -> None:
     for row, spot in zip(rows, spots, strict=True):
         colour = CONTROL_COLOUR if row.is_control else GAP[2]
         gap = row.learnability_gap
-        ax.vlines(spot, gap.low, gap.high, color=colour, linewidth=1.2, zorder=2)
+        whisker = ax.vlines(spot, gap.low, gap.high, color=colour, linewidth=1.2, zorder=2)
         face = "white" if row.is_control else colour
-        ax.plot(spot, gap.value, "D", color=colour, markerfacecolor=face, markersize=5, zorder=3)
+        marks = ax.plot(spot, gap.value, "D", color=colour, markerfacecolor=face, markersize=5, zorder=3)
+        fidelity = f"PSNR {text.number(row.psnr, 1)} dB" + ("" if math.isnan(row.lpips) else f", LPIPS {row.lpips:.3f}")
+        tip([whisker, *marks], f"{row.autoencoder}: gap {text.interval(gap, 3)}; {fidelity}")

@@ -38,6 +38,14 @@ COLUMNS = {
         ("head", "metric", "covariate", "space", "caution"),
         ("rho", "rho_within", "p", "p_holm", "smallest_p", "cells", "datasets"),
     ),
+    "covariates": Columns(("dataset", "autoencoder", "space", "covariate"), ("value",)),
+    "cost": Columns(
+        (*CELL, "space", "shape", "device", "precision"),
+        (
+            *("threads", "batch", "parameters", "multiply_accumulates", "inference_per_second_ratio"),
+            *("training_per_second_ratio", "training_peak_bytes_ratio", "stored_bytes_ratio"),
+        ),
+    ),
 }
 """By the name of the table, which is that of its file."""
 
@@ -56,6 +64,8 @@ class Further:
     reliability: pd.DataFrame = field(default_factory=lambda: _empty("reliability"))
     initialisation: pd.DataFrame = field(default_factory=lambda: _empty("initialisation"))
     correlations: pd.DataFrame = field(default_factory=lambda: _empty("correlations"))
+    covariates: pd.DataFrame = field(default_factory=lambda: _empty("covariates"))
+    cost: pd.DataFrame = field(default_factory=lambda: _empty("cost"))
 
     def __post_init__(self) -> None:
         """Raise StudyError for a table with rows that lacks columns."""
@@ -63,9 +73,15 @@ class Further:
             checked(getattr(self, each.name), each.name)
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Read the tables from `<name>.csv` in the results folder; raise StudyError for one that lacks columns."""
-        return cls(**{name: read(folder / f"{name}.csv", name) for name in COLUMNS})
+    def read(cls, folder: Path, cost: bool = False) -> Self:
+        """Read the tables from `<name>.csv` in the results folder; raise StudyError for one that lacks columns.
+
+        Args:
+            folder: of all results.
+            cost: whether costs belong to the study; a table of them that was made by hand does not.
+        """
+        names = [name for name in COLUMNS if cost or name != "cost"]
+        return cls(**{name: read(folder / f"{name}.csv", name) for name in names})
 
 
 def read(path: Path, name: str) -> pd.DataFrame:

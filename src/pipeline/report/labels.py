@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from pipeline.report.drawing import SMALLEST
 from pipeline.report.results import Interval
 
 DISTANCES = (6, 10, 15, 21, 28, 36, 45, 55, 66)
@@ -38,7 +39,7 @@ def label_points(ax: Axes, points: Sequence[Point], colour: str) -> None:
     to_data = ax.transData.inverted()
     for point in sorted(points, key=lambda point: (point.x, point.y.value, point.name)):
         label = ax.text(
-            point.x, point.y.value, point.name, fontsize=7, color=colour, va="center", ha="center", zorder=4
+            point.x, point.y.value, point.name, fontsize=SMALLEST, color=colour, va="center", ha="center", zorder=4
         )
         extent = label.get_window_extent()
         centre = ax.transData.transform((point.x, point.y.value))

@@ -10,7 +10,7 @@ from matplotlib.ticker import NullLocator
 
 from pipeline.report import text
 from pipeline.report.curves import Look, draw, legend, panels, span
-from pipeline.report.drawing import INK, MUTED, inline_svg, plot
+from pipeline.report.drawing import INK, MUTED, SMALLEST, inline_svg, plot
 from pipeline.report.further import Curve, Place, Record, along, interval
 from pipeline.report.results import Interval, Results, Row, unique
 from pipeline.report.tables import Cell, name_cell, number, score, table
@@ -48,10 +48,10 @@ def section(results: Results, profile: pd.DataFrame, complexity: pd.DataFrame) -
         for place, dataset in enumerate(unique(row.dataset for row in rows)):
             mine = [row for row in results.ranked(head, metric, dataset) if row in rows]
             shown = [row for row in mine if row.family != "identity"] or mine
-            items += f"<li>{_sentence(dataset, shown, asked)}</li>\n"
+            items += text.item(dataset, _sentence(dataset, shown, asked))
             state = " open" if not parts and not place else ""
             figure = _plot(found, shown, asked, f"learning{number_}-{place}")
-            drawn += f"<details{state}><summary>{text.html(dataset)}</summary>\n{figure}</details>\n"
+            drawn += f"<details{state}{text.of(dataset)}><summary>{text.html(dataset)}</summary>\n{figure}</details>\n"
         title = f"Head {text.html(results.label(head))}, {text.html(text.metric_name(metric))}"
         tables = _ratios(title, rows, asked) + _lengths(title, rows, complexity) + _scores(title, rows, found)
         parts.append(
@@ -139,7 +139,7 @@ def learning_figure(found: Curves, rows: Sequence[Row], asked: pd.DataFrame) -> 
         if "latent" in curves[row.autoencoder]:
             ax.axhline(row.latent.value, color=MUTED, linestyle=":", linewidth=1.1)
             told = ratio(needed(asked, row))
-            ax.text(0.98, 0.03, f"labels: {told}", transform=ax.transAxes, ha="right", fontsize=8, color=INK)
+            ax.text(0.98, 0.03, f"labels: {told}", transform=ax.transAxes, ha="right", fontsize=SMALLEST, color=INK)
     figure.supxlabel("share of the training labels", fontsize=8.5, color=INK)
     there = [space for space in LOOKS if any(space in each for each in curves.values())]
     legend(figure, {space: LOOKS[space] for space in there})

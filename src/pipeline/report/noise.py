@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.report import text
-from pipeline.report.curves import IMAGE, Look, draw, legend, looks, panels, span
-from pipeline.report.drawing import INK, inline_svg, plot
+from pipeline.report.curves import IMAGE, Look, draw, legend, of_autoencoders, panels, span
+from pipeline.report.drawing import INK, inline_svg, of_dataset, plot
 from pipeline.report.further import Curve, Place, along
 from pipeline.report.results import Interval, Results, Row, unique
 from pipeline.report.tables import Cell, name_cell, score, table
@@ -34,13 +34,13 @@ def section(results: Results, profile: pd.DataFrame) -> str:
         if not rows:
             continue
         title = f"Head {text.html(results.label(head))}, {text.html(text.metric_name(metric))}"
-        items = "".join(f"<li>{_sentence(name, rows, found)}</li>\n" for name in unique(row.dataset for row in rows))
+        items = "".join(text.item(name, _sentence(name, rows, found)) for name in unique(row.dataset for row in rows))
         alt = f"Score of the head {head} over noise, by dataset and autoencoder; values: table below"
         caption = (
             f"<strong>Scores over noise.</strong> {title}, against the deviation &sigma; of the noise, with 95&nbsp;% "
             "intervals; at the left without noise. Dashed: on images."
         )
-        svg = inline_svg(noise_figure(found, rows), f"noise{number}", alt)
+        svg = inline_svg(noise_figure(results, found, rows), f"noise{number}", alt)
         parts.append(
             f"<h3>{title}</h3>\n<ul>\n{items}</ul>\n{plot(svg, caption)}"
             f"<details><summary>Scores over noise</summary>\n{_table(title, rows, found)}</details>\n"
@@ -91,14 +91,15 @@ def _told(curve: Curve) -> str:
     return f"{text.interval(curve[0][1])} and {text.interval(curve[-1][1])} ({fall})"
 
 
-def noise_figure(found: Curves, rows: Sequence[Row]) -> Figure:
+def noise_figure(results: Results, found: Curves, rows: Sequence[Row]) -> Figure:
     """Draw a panel for each dataset, a line for each autoencoder and one for the images."""
-    metric, named = rows[0].metric, looks(unique(row.autoencoder for row in rows))
+    metric, named = rows[0].metric, of_autoencoders(results, unique(row.autoencoder for row in rows))
     figure, axes = panels(unique(row.dataset for row in rows), [metric])
     curves = [curve for row in rows for curve in (_latent(found, row), _curve(found, row, "image")) if curve]
     positive = sorted({at for curve in curves for at, _ in curve if at > 0}) or [1.0]
     limits = span(value for curve in curves for _, value in curve)
     for (_, dataset), ax in axes.items():
+        of_dataset(ax, dataset)
         mine = [row for row in rows if row.dataset == dataset]
         if images := _curve(found, mine[0], "image"):
             _draw(ax, images, _clean(positive[0]), IMAGE)

@@ -39,7 +39,7 @@ def section(results: Results, groups: pd.DataFrame) -> str:
             parts.append(f"<details><summary>{title}</summary>\n{_table(title, part)}</details>\n")
             continue
         values = {Spot(*key): value for key, value in _gaps(part).items()}
-        items = "".join(f"<li>{_sentence(part, dataset)}</li>\n" for dataset in unique(part["dataset"]))
+        items = "".join(text.item(dataset, _sentence(part, dataset)) for dataset in unique(part["dataset"]))
         alt = f"Learnability gap of the head {head} by group of classes, dataset and autoencoder; values: table below"
         caption = (
             f"<strong>Common and rare classes.</strong> {title}: learnability gap in each group&rsquo;s score, with "

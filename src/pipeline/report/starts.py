@@ -47,7 +47,9 @@ def section(results: Results, initialisation: pd.DataFrame) -> str:
     kinds = {name: dot for name, dot in KINDS.items() if any(spot.kind == name for spot in values)}
     drawn = {spot: value for spot, value in values.items() if spot.kind in kinds}
     name = text.metric_name(metric)
-    items = "".join(f"<li>{_sentence(values, dataset)}</li>\n" for dataset in unique(spot.dataset for spot in values))
+    items = "".join(
+        text.item(dataset, _sentence(values, dataset)) for dataset in unique(spot.dataset for spot in values)
+    )
     heads = ", ".join(text.html(head) for head in unique([*part["head"], *part["other_head"]]))
     caption = (
         f"<strong>Pretraining and space.</strong> Differences in {text.html(name)} between the heads {heads}, with "

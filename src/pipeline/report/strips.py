@@ -1,32 +1,25 @@
-"""Sample strips: image, reconstruction, difference and latent of a few samples, as PNG data inside the page."""
+"""Sample strips: image, reconstruction, difference and latent of a few samples through all autoencoders."""
 
-import base64
-import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline.errors import StudyError
 from pipeline.report import text
+from pipeline.report.gallery import Column, Gallery, Values, fitted, html
 from pipeline.report.results import unique
 
 AMPLIFICATION = 5
 """Absolute differences are shown times this factor, on every page the same, so that pages can be compared."""
 
-TILE = 112
-"""Width of a tile on the page in CSS pixels."""
+BUDGET = 3_000_000
+"""Characters that the strips of all samples may take together."""
 
-SIDES = (160, 128, 96, 64, 48, 32)
-"""Longest sides in pixels at which tiles are stored: the first with which all of them stay within the budget."""
-
-BUDGET = 3_500_000
-"""Characters that all tiles of a page may take together."""
-
-Bytes = NDArray[np.uint8]
-"""H x W (grey) or H x W x 3 (colour)."""
+RECONSTRUCTION, LATENT = "reconstruction", "latent"
+DIFFERENCE = f"difference {text.TIMES} {AMPLIFICATION}"
 
 
 @dataclass(frozen=True)
@@ -39,6 +32,7 @@ class Strip:
         image: C x H x W in [0, 1], C is 1 or 3.
         reconstruction: as the image; None where there is no decoder.
         latent: c x h x w, raw.
+        sample: what it is and why it is shown; the strips of one sample have the same.
     """
 
     dataset: str
@@ -46,6 +40,7 @@ class Strip:
     image: NDArray[np.float32]
     reconstruction: NDArray[np.float32] | None
     latent: NDArray[np.float32]
+    sample: str = ""
 
 
 def checked(strip: Strip) -> Strip:
@@ -59,12 +54,6 @@ def checked(strip: Strip) -> Strip:
     if not all(np.isfinite(part).all() for part in (strip.image, decoded, strip.latent)):
         raise StudyError(f"{where} holds values that are not finite")
     return strip
-
-
-def pixels(image: NDArray[np.float32]) -> Bytes:
-    """Return C x H x W in [0, 1] as bytes; what lies outside is clipped."""
-    scaled = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return scaled[0] if scaled.shape[0] == 1 else np.moveaxis(scaled, 0, -1)
 
 
 def difference(image: NDArray[np.float32], reconstruction: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -106,64 +95,48 @@ def _scaled(channels: NDArray[np.float64]) -> NDArray[np.float64]:
     return out
 
 
-def png(array: Bytes, side: int) -> tuple[str, int]:
-    """Return a PNG data URI of at most `side` pixels a side (area averaged), and its width in pixels."""
-    picture = Image.fromarray(np.ascontiguousarray(array))
-    factor = side / max(picture.size)
-    if factor < 1:
-        width, height = (max(1, round(length * factor)) for length in picture.size)
-        picture = picture.resize((width, height), Image.Resampling.BOX)
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"), picture.width
+def gallery(strips: Sequence[Strip]) -> Gallery:
+    """Return one sample through all autoencoders, its image first.
+
+    What is exact, or the image itself, is said and not drawn again.
+    """
+    first = strips[0]
+    columns = [Column(("image",), {RECONSTRUCTION: first.image})]
+    for strip in strips:
+        if np.array_equal(strip.latent, strip.image):
+            continue
+        said = [strip.autoencoder, f"latent {text.shape('x'.join(map(str, strip.latent.shape)))}"]
+        columns.append(Column([*said, *fidelity(strip)], {**compared(strip), LATENT: latent_colours(strip.latent)}))
+    return Gallery(first.dataset, first.sample or "sample", columns)
 
 
-def _tiles(strip: Strip) -> list[tuple[str, Bytes]]:
-    tiles = [("image", pixels(strip.image))]
-    if strip.reconstruction is not None:
-        changed = pixels(difference(strip.image, strip.reconstruction))
-        tiles += [
-            ("reconstruction", pixels(strip.reconstruction)),
-            (f"difference {text.TIMES} {AMPLIFICATION}", changed),
-        ]
-    return [*tiles, ("latent", pixels(latent_colours(strip.latent)))]
+def compared(strip: Strip) -> dict[str, Values | str]:
+    """Return the tiles that show what a reconstruction changed."""
+    if strip.reconstruction is None:
+        return {RECONSTRUCTION: "no decoder"}
+    if np.array_equal(strip.image, strip.reconstruction):
+        return {RECONSTRUCTION: "the very image"}
+    return {RECONSTRUCTION: strip.reconstruction, DIFFERENCE: difference(strip.image, strip.reconstruction)}
 
 
-def _img(tile: str, width: int, alt: str) -> str:
-    # Blocks show the true grid of a latent; an image close to the size of its tile is only distorted by them.
-    blocky = ' class="blocks"' if 2 * width <= TILE else ""
-    return f'<img src="{tile}" width="{TILE}" alt="{text.html(alt)}"{blocky}>'
-
-
-def _figure(strip: Strip, sample: int, side: int) -> str:
-    cells = []
-    for name, array in _tiles(strip):
-        alt = f"{strip.dataset}, {strip.autoencoder}, sample {sample}: {name}"
-        cells.append(f"<figure>{_img(*png(array, side), alt)}<figcaption>{name}</figcaption></figure>")
-    return f'<div class="strip" role="group" aria-label="sample {sample}">{"".join(cells)}</div>'
-
-
-def _dataset(dataset: str, strips: Sequence[Strip], side: int) -> str:
-    rows = []
-    for autoencoder in unique(strip.autoencoder for strip in strips):
-        mine = [strip for strip in strips if strip.autoencoder == autoencoder]
-        shape = text.shape("x".join(map(str, mine[0].latent.shape)))
-        figures = "".join(_figure(strip, sample, side) for sample, strip in enumerate(mine, start=1))
-        label = f"<h4>{text.html(autoencoder)}</h4><p>latent {shape}</p>"
-        rows.append(f'<div class="samples"><div>{label}</div><div class="strips">{figures}</div></div>\n')
-    return f"<section><h3>{text.html(dataset)}</h3>\n{''.join(rows)}</section>\n"
+def fidelity(strip: Strip) -> list[str]:
+    """Return the PSNR of this sample's reconstruction for a peak of 1, in words; nothing where there is none."""
+    if strip.reconstruction is None:
+        return []
+    error = float(np.square(strip.image.astype(np.float64) - strip.reconstruction).mean())
+    return [f"{-10 * math.log10(error):.1f} dB"] if error else []
 
 
 def section(strips: Sequence[Strip], order: Sequence[str]) -> str:
-    """Return the strips as HTML, by dataset, the autoencoders in the given order; raise StudyError for a broken one."""
+    """Return the strips as HTML, by dataset and sample, the autoencoders in the given order.
+
+    Raises:
+        StudyError: a strip cannot be shown truthfully.
+    """
     place = {name: position for position, name in enumerate(order)}
     ordered = sorted(map(checked, strips), key=lambda strip: place.get(strip.autoencoder, len(place)))
     datasets = unique(strip.dataset for strip in strips)
-    grids, side = "", 0
-    for side in SIDES:
-        grids = "".join(_dataset(name, [s for s in ordered if s.dataset == name], side) for name in datasets)
-        if len(grids) <= BUDGET:
-            break
+    grids, side = fitted(lambda side: "".join(_dataset(name, strips, ordered, side) for name in datasets), BUDGET)
     return (
         f"<p>The absolute difference is multiplied by {AMPLIFICATION} everywhere on this page (black: none; white: "
         f"{1 / AMPLIFICATION:.2g} of the pixel range or more). Latents are shown by their first three principal "
@@ -171,3 +144,12 @@ def section(strips: Sequence[Strip], order: Sequence[str]) -> str:
         "colours show structure and cannot be compared between tiles. A latent of one channel is grey. "
         f"Tiles are stored with at most {side} pixels a side; larger arrays are area-averaged.</p>\n{grids}"
     )
+
+
+def _dataset(dataset: str, strips: Sequence[Strip], ordered: Sequence[Strip], side: int) -> str:
+    # Samples come as they were chosen, autoencoders in the order of the page.
+    samples = unique(strip.sample for strip in strips if strip.dataset == dataset)
+    shown = [[strip for strip in ordered if (strip.dataset, strip.sample) == (dataset, name)] for name in samples]
+    tables = "".join(html(gallery(mine), side) for mine in shown)
+    state = " open" if dataset == strips[0].dataset else ""
+    return f"<details{state}{text.of(dataset)}><summary>{text.html(dataset)}</summary>\n{tables}</details>\n"

@@ -4,8 +4,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.report import text
-from pipeline.report.curves import IMAGE, Look, legend, looks, panels
-from pipeline.report.drawing import INK, MUTED, inline_svg, plot
+from pipeline.report.curves import IMAGE, Look, legend, of_autoencoders, panels
+from pipeline.report.drawing import INK, MUTED, inline_svg, of_dataset, plot
 from pipeline.report.results import Results, Row, unique
 from pipeline.report.tables import name_cell, number, table
 
@@ -28,14 +28,14 @@ def section(results: Results, reliability: pd.DataFrame) -> str:
         if not rows:
             continue
         title = f"Head {text.html(results.label(head))}"
-        items = "".join(f"<li>{_sentence(part, rows, name)}</li>\n" for name in unique(row.dataset for row in rows))
+        items = "".join(text.item(name, _sentence(part, rows, name)) for name in unique(row.dataset for row in rows))
         alt = f"Reliability of the head {head}, by dataset and autoencoder; values: table below"
         caption = (
             f"<strong>Reliability.</strong> {title}: how often it is right against how sure it is, each in bins; on "
-            "the dotted diagonal it is as often right as it says, below it is too sure. Bins of "
-            f"fewer than {FEWEST} predictions are in the table alone. Dashed: on images."
+            "the dotted diagonal it is as often right as it says, below it is too sure. Controls "
+            f"and bins of fewer than {FEWEST} predictions are in the table alone. Dashed: on images."
         )
-        svg = inline_svg(reliability_figure(part, rows), f"reliability{index}", alt)
+        svg = inline_svg(reliability_figure(results, part, rows), f"reliability{index}", alt)
         body = f"<ul>\n{items}</ul>\n{plot(svg, caption)}{_table(title, part, rows)}"
         parts.append(f"<details{'' if parts else ' open'}><summary>{title}</summary>\n{body}</details>\n")
     return f"<h2>How far the heads know what they know</h2>\n{INTRODUCTION}{''.join(parts)}" if parts else ""
@@ -67,14 +67,18 @@ def _sentence(part: pd.DataFrame, rows: list[Row], dataset: str) -> str:
     )
 
 
-def reliability_figure(part: pd.DataFrame, rows: list[Row]) -> Figure:
-    """Draw a panel for each dataset, a line for the images and one for the latents of each autoencoder."""
-    learned = [row for row in rows if row.family != "identity"]
-    named = looks(unique(row.autoencoder for row in learned))
+def reliability_figure(results: Results, part: pd.DataFrame, rows: list[Row]) -> Figure:
+    """Draw a panel for each dataset, a line for the images and one for the latents of each candidate.
+
+    Controls are in the table alone, unless there is nothing else.
+    """
+    learned = [row for row in rows if not row.is_control] or [row for row in rows if row.family != "identity"]
+    named = of_autoencoders(results, unique(row.autoencoder for row in learned))
     # A head can be equally sure of everything: without a marker a single bin would not be seen.
     images = IMAGE._replace(marker="x")
     figure, axes = panels(unique(row.dataset for row in rows), ["how often it is right (share)"], height=2.9)
     for (_, dataset), ax in axes.items():
+        of_dataset(ax, dataset)
         ax.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1)
         mine = [row for row in rows if row.dataset == dataset]
         shown: list[tuple[pd.DataFrame, Look]] = [(_of(part, mine[0], "image"), images)]

@@ -48,21 +48,30 @@ def change(value: Interval) -> Cell:
     return f"<b>{content}</b>" if value.side else content, number(value.value)[1]
 
 
-def table(caption: str, headers: Sequence[str], groups: Sequence[tuple[str, Sequence[tuple[bool, list[Cell]]]]]) -> str:
+def table(
+    caption: str,
+    headers: Sequence[str],
+    groups: Sequence[tuple[str, Sequence[tuple[bool, list[Cell]]]]],
+    datasets: Sequence[str] | None = None,
+) -> str:
     """Return a table with a body for each group, its name above it; headers sort within the bodies.
 
     Args:
         caption: HTML.
         headers: HTML, one a column.
         groups: names as text, with their rows: whether it is a control's, and the cells, the first of which names it.
+        datasets: which data set each group is of, by which the page can be filtered; None: the one that it is named
+            by, empty: groups are not of data sets.
     """
     head = "".join(f'<th scope="col"><button type="button">{header}</button></th>' for header in headers)
     bodies = []
-    for name, rows in groups:
+    named = [name for name, _ in groups] if datasets is None else datasets
+    marks = [text.of(name) for name in named] or [""] * len(groups)
+    for (name, rows), mark in zip(groups, marks, strict=True):
         title = f'<tr class="group"><th colspan="{len(headers)}" scope="rowgroup">{text.html(name)}</th></tr>'
-        bodies.append(f"<tbody>{title}\n{''.join(_line(control, cells) for control, cells in rows)}</tbody>\n")
+        bodies.append(f"<tbody{mark}>{title}\n{''.join(_line(control, cells) for control, cells in rows)}</tbody>\n")
     return (
-        f'<div class="scroll"><table><caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n'
+        f'<div class="scroll" tabindex="0"><table><caption>{caption}</caption>\n<thead><tr>{head}</tr></thead>\n'
         f"{''.join(bodies)}</table></div>\n"
     )
 
@@ -138,7 +147,7 @@ def encodings(results: Results) -> str:
     caption = f"Autoencoders: latents and fidelity of the reconstructions. {_scales(results)}"
     caption += "".join(f" {LEARNED[name][1]}" for name in learned)
     headers += [LEARNED[name][0] for name in learned]
-    return table(caption, headers, groups)
+    return table(caption, headers, groups, datasets=results.datasets)
 
 
 def _scales(results: Results) -> str:

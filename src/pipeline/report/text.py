@@ -49,6 +49,16 @@ def listing(names: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""
 
 
+def item(dataset: str, sentence: str) -> str:
+    """Return a list item about one data set, by which the page can be filtered; the sentence is HTML."""
+    return f"<li{of(dataset)}>{sentence}</li>\n"
+
+
+def of(dataset: str) -> str:
+    """Return the attribute of an element that is about one data set, by which the page can be filtered."""
+    return f' data-dataset="{html(dataset)}"'
+
+
 def shape(latent_shape: str) -> str:
     """Return `8x16x16` with signs of multiplication."""
     return latent_shape.replace("x", f" {TIMES} ") or MISSING
