@@ -39,6 +39,7 @@ FAMILIES: dict[str, families.Kind] = {
     "cost": "heads",
     "denoise": "denoisers",
     "diffusability": "denoisers",
+    "encoder_geometry": "autoencoders",
 }
 MADE_OF_OTHERS = ("by-space", "distilled")
 """Heads whose parts are heads of other families."""
@@ -87,7 +88,7 @@ def exercise(stage, module):
     if module is None:
         return
     spec, family = sys.modules[module].Spec, module.rsplit(".")[-1].replace("_", "-")
-    if stage in ("pipeline.encode", "pipeline.decode"):
+    if stage in ("pipeline.encode", "pipeline.decode", "pipeline.encoder_geometry"):
         entry = {"family": family, "stride": 4, "seed": 0, "weights": folder + "/none", "keep": 4, "quality": 75}
         entry |= {"encoder": folder + "/none", "decoder": folder + "/none", "encoder_range": [0, 1]}
         entry |= {"folder": shipped.get(family, folder), "model": "resnet10t", "parent": "x"}

@@ -6,7 +6,7 @@ from pipeline import families
 from pipeline.members import Member
 from pipeline.plan.tables import Tables
 
-SUMMARY = ("results/diffusability.csv",)
+SUMMARY = ("results/diffusability.csv", "results/encoder_geometry.csv")
 """What a study with denoisers has more than others."""
 
 
