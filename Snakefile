@@ -14,6 +14,8 @@ include: "workflow/rules/standardize.smk"
 include: "workflow/rules/decode.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/describe.smk"
+include: "workflow/rules/denoise.smk"
+include: "workflow/rules/diffusability.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/cost.smk"
 include: "workflow/rules/evaluate.smk"
@@ -39,4 +41,5 @@ rule all:
             ],
         ),
         "results/depth.png",
+        plan.diffusability_tables(),
     localrule: True

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -109,7 +109,8 @@ def look(store: Rows, rows: NDArray[np.int64], held: int) -> Seen:
         power += covariates.power(values[places < SPECTRA])
     vectors = np.empty((len(rows), cells[0].shape[1]))
     vectors[order] = np.concatenate(cells)
-    return Seen(gram(standardised(vectors)), gram(channels_standardised(whole).reshape(held, -1)), power)
+    values = channels_standardised(whole).reshape(held, -1)
+    return Seen(covariates.gram(standardised(vectors)), covariates.gram(values), power)
 
 
 def pooled(values: NDArray[np.float32], grid: int) -> Floats:
@@ -140,15 +141,6 @@ def channels_standardised(values: NDArray[np.float32]) -> NDArray[np.float32]:
         channel -= channel.mean(dtype=np.float64)
         channel /= deviation if deviation > 1e-12 else 1.0
     return values
-
-
-def gram(vectors: NDArray[np.floating[Any]]) -> Floats:
-    """Return the inner products of n vectors, in double precision, some of their d elements at a time."""
-    products = np.zeros((len(vectors), len(vectors)))
-    for part in np.array_split(vectors, vectors.shape[1] // 4096 + 1, axis=1):
-        part = part.astype(np.float64)
-        products += part @ part.T
-    return products
 
 
 def covariates_of(seen: Seen, images: Seen, sample: Sample) -> dict[str, tuple[float, int]]:

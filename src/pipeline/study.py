@@ -12,6 +12,8 @@ from pipeline.autoencoders import AutoencoderSpec
 from pipeline.benchmarks import BenchmarkSpec
 from pipeline.costs import Cost
 from pipeline.datasets import DatasetSpec
+from pipeline.denoisers import DenoiserSpec
+from pipeline.diffusion import Diffusability
 from pipeline.errors import StudyError
 from pipeline.fidelity import Fidelity
 from pipeline.groups import Groups
@@ -63,6 +65,8 @@ class Entries(Spec):
     """Views of labelled images, for heads to be trained on."""
     cost: Cost = Cost()
     """How the costs of heads are measured."""
+    diffusability: Diffusability = Diffusability()
+    """How the spaces are measured by what removes noise from them."""
     benchmarks: dict[str, dict[str, Any]] = {}
     """Data sets to generate."""
     datasets: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
@@ -75,6 +79,8 @@ class Entries(Spec):
     """Autoencoders; one must be of the family `identity`."""
     heads: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     """Classifiers that are trained in every space."""
+    denoisers: dict[str, dict[str, Any]] = {}
+    """What removes noise from every space; none: diffusability is not measured."""
 
     @field_validator("seeds")
     @classmethod
@@ -92,7 +98,7 @@ class Entries(Spec):
             raise ValueError("no data set can be called 'pretrained'")
         return entries
 
-    @field_validator("benchmarks", "datasets", "pretraining", "autoencoders", "heads")
+    @field_validator("benchmarks", "datasets", "pretraining", "autoencoders", "heads", "denoisers")
     @classmethod
     def names_are_plain(cls, entries: dict[str, Any]) -> dict[str, Any]:
         """Names become folders and wildcards: letters, digits and hyphens only."""
@@ -118,6 +124,7 @@ class Study:
         )
         self.autoencoders: dict[str, AutoencoderSpec] = self._specs("autoencoders")
         self.heads: dict[str, HeadSpec] = self._specs("heads")
+        self.denoisers: dict[str, DenoiserSpec] = self._specs("denoisers")
         self.entries.fidelity.require({name: spec.pixels.size for name, spec in self.datasets.items()})
         members.check(self.autoencoders, self.datasets)
         roster.check(self)

@@ -58,6 +58,7 @@ wildcard_constraints:
     dataset="|".join(study.datasets),
     autoencoder="|".join({**study.autoencoders, **dict.fromkeys(study.stores())}),
     head="|".join(study.heads),
+    denoiser="|".join(study.denoisers) or "(?!)",
     benchmark="|".join(study.benchmarks) or "(?!)",
     shard="[0-9]+",
 
