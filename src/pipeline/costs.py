@@ -16,7 +16,7 @@ class Cost(Spec):
     rounds: Annotated[int, Field(ge=1)] = 5
     """How many turns each space is timed for; what is reported are medians. [1]"""
     reported: bool = False
-    """Whether costs are measured with the study and shown in its report; `snakemake results/cost.csv` always works. [-]"""
+    """Whether costs are measured with the study and shown in its report; `results/cost.csv` can always be asked for."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """What networks compute in; parameters are float32."""
 
