@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src
 
-.PHONY: environment gap-table test fuzz bench calibrate lint format lock reference docs clean-environment
+.PHONY: environment gap-table test fuzz bench scale calibrate lint format lock reference docs clean-environment
 
 gap-table: .venv/installed
 	snakemake --cores $(CORES) results/gap_table.csv results/report.html
@@ -20,6 +20,10 @@ fuzz: .venv/installed
 # The ratios to which reading is held, side by side with what they are of.
 bench: .venv/installed
 	PYTHONPATH="$(PYTHONPATH):$(CURDIR)" OMP_NUM_THREADS=1 python -m bench
+
+# 20,000 generated images through a Slurm cluster on this machine, which must have Slurm installed (`slurm-wlm`, `munge`).
+scale: .venv/installed
+	PYTHONPATH="$(PYTHONPATH):$(CURDIR)" python -m bench.scale
 
 # What is measured where the answer is known, beside the answer.
 calibrate: .venv/installed

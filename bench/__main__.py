@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import encoding, pixels, stages, statistics
+from bench import encoding, grid, pixels, stages, statistics
 from bench.measure import Row
 
 
@@ -28,6 +28,7 @@ def main() -> None:
             statistics.areas(),
             statistics.ten_thousand(),
             statistics.coverage(),
+            grid.planning(folder),
         ):
             for row in rows:
                 print(row, flush=True)

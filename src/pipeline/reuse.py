@@ -2,11 +2,15 @@
 
 A lossless autoencoder gives back the very images, so the head on its reconstructions is the head on the images. What a
 training depends on is hashed; whoever finds a sibling with the same hash copies its files, and checks the copies.
+
+A head is its own sibling, too: a second name of each of its files lies in a hidden folder. Where several jobs are one
+batch job and one of them fails, Snakemake deletes the outputs of all, and runs all again.
 """
 
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -83,3 +87,17 @@ def record(path: Path, made_from: str, files: Iterable[Path]) -> None:
     """Write what a head's files were made from, and what they are."""
     content = {"made_from": made_from, "files": {file.name: sha256(file) for file in files}}
     write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def keep(folder: Path, record: Path, files: Iterable[Path]) -> None:
+    """Give a finished head's files a second name each in a folder of its own, which takes no space.
+
+    What was there before is removed. A file system without hard links keeps nothing.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True)
+        for path in [*files, record]:
+            (folder / path.name).hardlink_to(path)
+    except OSError as error:
+        sys.stderr.write(f"{folder} keeps no second names of this head's files: {error.strerror}\n")

@@ -134,7 +134,7 @@ def arguments() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--heads", type=Path, required=True, help="the data set's heads, one of which may be the same")
     parser.add_argument("--made-from", type=Path, required=True)
-    parser.add_argument("--unfinished", type=Path, required=True, help="folder for what an ended job has finished")
+    parser.add_argument("--unfinished", type=Path, required=True, help="hidden folder for what is finished")
     return parser
 
 
@@ -156,6 +156,7 @@ def main() -> None:
     else:
         fit(spec, data, index, asked, made_from)
     reuse.record(asked.made_from, made_from, files)
+    reuse.keep(asked.unfinished, asked.made_from, files)
 
 
 if __name__ == "__main__":

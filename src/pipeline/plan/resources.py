@@ -107,7 +107,7 @@ def trained(size: Size) -> float:
 
 def resampled(size: Size) -> float:
     """Return MB of the tables of scores, and of their ranks and weights."""
-    return BASE_MB + 1e-3 * size.samples * size.scores
+    return BASE_MB + 2e-4 * size.samples * size.scores
 
 
 def tuned(size: Size) -> float:
