@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pipeline.autoencoders import Overlapping, at_a_time, batch_size, decoded, encoded
 from pipeline.encode import Target, encode
 from pipeline.errors import StudyError
-from pipeline.networks import batches, inference
+from pipeline.networks import adapter, batches, inference
 from pipeline.networks.adapter import Codec, TorchAutoencoder
 from pipeline.networks.batches import Halving, fitting
 from pipeline.networks.guarded import Guarded
@@ -140,7 +140,7 @@ class Watched:
     def begin_decoding(self, latents: np.ndarray) -> Callable[[], np.ndarray]:
         return self._begin(latents)
 
-    def at_a_time(self, image: tuple[int, int, int]) -> int:
+    def at_a_time(self, image: tuple[int, int, int], decoding: bool) -> int:
         return 77
 
     def _begin(self, values: np.ndarray) -> Callable[[], np.ndarray]:
@@ -207,6 +207,29 @@ def test_a_device_of_more_memory_takes_more(monkeypatch: pytest.MonkeyPatch) -> 
     # Half of the memory, less 1 MiB, over 3 MiB, as a power of two; at most 512.
     assert sizes == [1, 32, 128, 512]
     assert batches.at_a_time((3, 1024, 1024), device.compute, CPU) == 16
+
+
+def test_encoding_and_decoding_are_measured_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    def features_only(_: Tensor) -> Tensor:
+        raise StudyError("features have no decoder")
+
+    asked = list[tuple[int, int, int]]()
+
+    def measured(image: tuple[int, int, int], compute: Callable[[int], object], _: torch.device) -> int:
+        asked.append(image)
+        compute(3)
+        return 11
+
+    monkeypatch.setattr(adapter, "at_a_time", measured)
+    for decode in (features_only, lambda latents: latents):
+        network = Crowded(99)
+        autoencoder = TorchAutoencoder(Codec(network, 3, 0.0, lambda x: (network(x), None), decode), 1)
+        autoencoder.device = torch.device("cuda")
+        assert at_a_time(autoencoder, (1, 8, 8)) == 11
+        assert network.sizes == [3]
+    assert at_a_time(autoencoder, (1, 8, 8), decoding=True) == 11
+    assert network.sizes == [3, 1]
+    assert asked == [(1, 8, 8)] * 3
 
 
 def test_jobs_take_accelerators_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:

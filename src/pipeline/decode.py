@@ -57,7 +57,7 @@ def main() -> None:
     made_by = {"spec": spec.model_dump(mode="json"), "latents": sha256(shard_path(arguments.latents, arguments.shard))}
     spec.place(arguments.shard)
     latents, autoencoder = Rows(arguments.latents), spec.load_for(shape)
-    batch = at_a_time(autoencoder, shape)
+    batch = at_a_time(autoencoder, shape, decoding=True)
     decode(latents, arguments.store, arguments.shard, autoencoder, batch, made_by).write(arguments.manifest)
 
 

@@ -78,8 +78,8 @@ class Overlapping(Protocol):
         """Begin to decode a batch of posterior means; what is returned waits for the pixels."""
         ...
 
-    def at_a_time(self, image: Shape) -> int:
-        """Return how many images of (C, H, W) the device takes at a time."""
+    def at_a_time(self, image: Shape, decoding: bool) -> int:
+        """Return how many images of (C, H, W) the device encodes, or decodes, at a time."""
         ...
 
 
@@ -110,9 +110,9 @@ def _one_behind(items: Iterable[T]) -> Iterator[T]:
     yield from waiting
 
 
-def at_a_time(autoencoder: Autoencoder, image: Shape) -> int:
-    """Return how many images of (C, H, W) an autoencoder is given at a time."""
-    return autoencoder.at_a_time(image) if isinstance(autoencoder, Overlapping) else batch_size(image)
+def at_a_time(autoencoder: Autoencoder, image: Shape, decoding: bool = False) -> int:
+    """Return how many images of (C, H, W) an autoencoder encodes, or decodes, at a time."""
+    return autoencoder.at_a_time(image, decoding) if isinstance(autoencoder, Overlapping) else batch_size(image)
 
 
 @runtime_checkable

@@ -93,15 +93,16 @@ class TorchAutoencoder:
         begun = self.guarded.begin(latents, self._decoded)
         return lambda: np.clip(begun().arrays[0], 0.0, 1.0)
 
-    def at_a_time(self, image: Shape) -> int:
-        """Return how many images of (C, H, W) the device takes at a time."""
+    def at_a_time(self, image: Shape, decoding: bool) -> int:
+        """Return how many images of (C, H, W) the device encodes, or decodes, at a time."""
         if self.device.type != "cuda":
             return batch_size(image)
-
-        def both(count: int) -> None:
-            self.decode(self.encode(np.zeros((count, *image), np.float32)).mean)
-
-        return at_a_time(image, both, self.device)
+        grey = np.full((1, *image), 0.5, np.float32)
+        compute, one = (self.decode, self.encode(grey).mean) if decoding else (self.encode, grey)
+        found = at_a_time(image, lambda count: compute(one.repeat(count, axis=0)), self.device)
+        # What was only tried is no part of what is counted.
+        self.guarded.retries = 0
+        return found
 
     def _encoded(self, images: Tensor) -> Values:
         pixels = images.expand(-1, self.codec.channels, -1, -1)
