@@ -139,7 +139,7 @@ def test_a_default_that_stands_there_is_what_the_key_is_without_it(model: type[S
 def test_families_and_their_keys_stand_in_the_reference() -> None:
     text = reference.DOCUMENT.read_text()
     for kind, name in FAMILIES:
-        assert f"### {reference.KINDS[kind][0]} `{name}`\n" in text
+        assert f"### {reference.title(kind)} `{name}`\n" in text
     row = next(line for line in text.splitlines() if line.startswith("| `pixels.size` |"))
     assert row == "| `pixels.size` | whole number ≥ 1 | pixels |  | Side of the square output. |"
 
