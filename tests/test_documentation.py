@@ -139,9 +139,26 @@ def test_a_default_that_stands_there_is_what_the_key_is_without_it(model: type[S
 def test_families_and_their_keys_stand_in_the_reference() -> None:
     text = reference.DOCUMENT.read_text()
     for kind, name in FAMILIES:
-        assert f"### {reference.KINDS[kind][0]} `{name}`\n" in text
+        assert f"### {reference.title(kind)} `{name}`\n" in text
     row = next(line for line in text.splitlines() if line.startswith("| `pixels.size` |"))
     assert row == "| `pixels.size` | whole number ≥ 1 | pixels |  | Side of the square output. |"
+
+
+def test_keys_of_data_sets_are_those_of_their_families_with_their_defaults() -> None:
+    sections = re.split(r"^## ", (ROOT / "docs/datasets.md").read_text(), flags=re.MULTILINE)
+    checked = 0
+    for name in families.names("datasets"):
+        section = next(section for section in sections if section.startswith(f"`{name}`"))
+        spec = importlib.import_module(families.module_name("datasets", name)).Spec
+        known = {key.name: key for key in reference.keys(spec)}
+        for row in re.findall(r"^\| (`[a-z_`, ]+`) \|(.+)\|$", section, re.MULTILINE):
+            named = re.findall(r"`([a-z_]+)`", row[0])
+            assert set(named) <= set(known), name
+            default = re.fullmatch(r"`([^`]+)`", row[1].split(" | ")[-1].strip())
+            if default and len(named) == 1:
+                assert known[named[0]].default == default[1], (name, named)
+            checked += len(named)
+    assert checked > 25
 
 
 def test_what_stands_below_a_key_is_found_in_all_its_forms() -> None:

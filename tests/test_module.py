@@ -2,7 +2,10 @@
 
 import re
 import subprocess
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -41,7 +44,14 @@ rule environment:
 """
 
 
-def outer(folder: Path, option: str = "", snakefile: Path = ROOT / "Snakefile") -> Path:
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files and says nothing of it."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def outer(folder: Path, option: str = "", snakefile: Path | str = ROOT / "Snakefile") -> Path:
     """Write another workflow that uses this one, with images of its own."""
     (folder / "Snakefile").write_text(OUTER.format(snakefile=str(snakefile), option=option))
     (folder / "outer.yaml").write_text(yaml.safe_dump({"learnability": STUDY}))
@@ -91,6 +101,19 @@ def test_a_module_whose_files_would_lie_elsewhere_is_refused(tmp_path: Path, opt
     succeeded, printed = call(outer(tmp_path, option), "--dry-run")
     assert not succeeded
     assert "leave out the module's 'prefix'" in printed
+
+
+def test_a_module_that_is_not_on_this_machine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    handler = partial(Quiet, directory=str(ROOT))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        outer(tmp_path, snakefile=f"http://127.0.0.1:{server.server_port}/Snakefile")
+        succeeded, printed = call(tmp_path, "--dry-run")
+        server.shutdown()
+    assert not succeeded
+    assert "clone the repository" in printed
 
 
 def test_a_wrong_configuration_of_a_module_is_refused_by_name(tmp_path: Path) -> None:

@@ -33,12 +33,9 @@ to choose, and why, stands in [configuration.md](configuration.md).
 
 A key without a default must be said. A unit of 1 is a plain number: a share, a ratio, a weight. `null` is "not said".
 """
-KINDS: dict[families.Kind, tuple[str, str]] = {
-    "benchmarks": ("Benchmark", "Generated data sets, by name, below `benchmarks`."),
-    "datasets": ("Data set", "By name, below `datasets` and `pretraining`; see [datasets.md](datasets.md)."),
-    "autoencoders": ("Autoencoder", "By name, below `autoencoders`; see [autoencoders.md](autoencoders.md)."),
-    "heads": ("Head", "By name, below `heads`; see [configuration.md](configuration.md#heads)."),
-}
+KINDS: tuple[families.Kind, ...] = get_args(families.Kind)
+TITLES = {"datasets": "Data set"}
+"""Titles of kinds of entries that are not their names."""
 UNIT = re.compile(r"\s*\[(?P<unit>[^\[\]]+)\]$")
 PLAIN = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true` or `false`"}
 LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
@@ -219,17 +216,23 @@ def table(rows: list[Key]) -> str:
     return "\n".join([*head, *(key.row() for key in rows)])
 
 
+def title(kind: families.Kind) -> str:
+    """Return what an entry of a kind is called."""
+    return TITLES.get(kind, kind.removesuffix("s").capitalize())
+
+
 def of_kind(kind: families.Kind) -> Iterator[str]:
     """Yield the part of one kind of entries: what all families read, and then what each adds or changes."""
-    title, introduction = KINDS[kind]
+    page = DOCUMENT.with_name(f"{kind}.md")
+    introduction = f"By name, below `{kind}`" + (f"; see [{page.name}]({page.name})." if page.is_file() else ".")
     modules = {name: importlib.import_module(families.module_name(kind, name)) for name in families.names(kind)}
     common = list(keys(base(next(iter(modules.values())).Spec)))
     family = Key("family", _listed(list(modules)), "", "", "Which of the kinds below it is.")
-    yield f"## {title}s\n\n{introduction}\n\n{table([family, *common])}"
+    yield f"## {title(kind)}s\n\n{introduction}\n\n{table([family, *common])}"
     for name, module in modules.items():
         added = [key for key in keys(module.Spec) if key not in common]
         rows = table(added) if added else "No further keys."
-        yield f"### {title} `{name}`\n\n{first_sentence(module.__doc__ or '')}\n\n{rows}"
+        yield f"### {title(kind)} `{name}`\n\n{first_sentence(module.__doc__ or '')}\n\n{rows}"
 
 
 def document() -> str:
