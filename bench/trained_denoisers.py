@@ -128,7 +128,7 @@ def drawn_by(name: str, trial: Trial, count: int = 2000) -> Iterator[Row]:
 SMALL: dict[str, dict[str, object]] = {"dit": {"width": 32, "depth": 2, "heads": 2}, "unet": {"channels": [32]}}
 
 
-def trained(steps: int = 2000) -> Iterator[Row]:
+def trained(steps: int = 3000) -> Iterator[Row]:
     """Both networks on a mixture on the line, against the best denoiser."""
     for family, options in SMALL.items():
         settings = spec(family, steps=steps, batch=256, learning_rate=0.003, **options)
