@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from bench import oracles
+from bench import oracles, trained_denoisers
 from bench.known_answers import (
     CNN,
     TwoNormals,
@@ -165,6 +165,7 @@ CHECKS: tuple[Callable[[], Iterator[Row]], ...] = (
     mixtures,
     noise_conditioned,
     *oracles.CHECKS,
+    *trained_denoisers.CHECKS,
 )
 
 

@@ -25,6 +25,7 @@ PLAIN = (
     "correlate",
     "tabulate",
     "collect",
+    "penalties",
     "illustrate",
     "fetch",
     "convert",

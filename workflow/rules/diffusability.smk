@@ -103,3 +103,23 @@ rule diffusability_encoders:
         "../envs/pipeline.yaml"
     shell:
         "python -m pipeline.collect --tables {input.tables:q} --table {output:q} 2> {log:q}"
+
+
+rule diffusability_summary:
+    """Compare every space with pixels, one line a space."""
+    input:
+        code=plan.code("penalties"),
+        diffusability="results/diffusability.csv",
+        geometry="results/encoder_geometry.csv",
+    output:
+        "results/diffusability_summary.csv",
+    log:
+        "logs/diffusability/summary.log",
+    localrule: True
+    conda:
+        "../envs/pipeline.yaml"
+    params:
+        baseline=study.baseline(),
+    shell:
+        "python -m pipeline.penalties --diffusability {input.diffusability:q} --geometry {input.geometry:q}"
+        " --baseline {params.baseline:q} --summary {output:q} 2> {log:q}"

@@ -1,12 +1,10 @@
 """The denoisers of a study: which are fitted where, and what is measured with them."""
 
-import json
-
 from pipeline import families
 from pipeline.members import Member
 from pipeline.plan.tables import Tables
 
-SUMMARY = ("results/diffusability.csv", "results/encoder_geometry.csv")
+TABLES = ("results/diffusability.csv", "results/encoder_geometry.csv", "results/diffusability_summary.csv")
 """What a study with denoisers has more than others."""
 
 
@@ -65,8 +63,4 @@ class Diffusion(Tables):
 
     def diffusability_tables(self) -> list[str]:
         """Return the study's tables of diffusability: none without denoisers."""
-        return [*SUMMARY] if self._denoised_entries() else []
-
-    def baseline_of_diffusability(self) -> str:
-        """Return the name of the entry that stands for pixels, as JSON."""
-        return json.dumps(self.study.baseline())
+        return [*TABLES] if self._denoised_entries() else []
