@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import encoding, pixels, stages, statistics
+from bench import encoding, integrity, pixels, stages, statistics
 from bench.measure import Row
 
 
@@ -25,6 +25,7 @@ def main() -> None:
             stages.normalising(folder),
             encoding.throughput(folder),
             encoding.memory(folder),
+            integrity.writing(folder),
             statistics.areas(),
             statistics.ten_thousand(),
             statistics.coverage(),
