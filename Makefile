@@ -5,13 +5,21 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src
 
-.PHONY: environment gap-table test fuzz bench scale calibrate lint format lock reference docs clean-environment
+.PHONY: environment gap-table test verify chaos fuzz bench scale calibrate lint format lock reference docs clean-environment
 
 gap-table: .venv/installed
 	snakemake --cores $(CORES) results/gap_table.csv results/report.html
 
 test: lint
 	python -m pytest tests --numprocesses 2 --dist loadfile
+
+# Read all artifacts again, name what is damaged, and let the next call make just that again.
+verify: .venv/installed
+	python -m pipeline.verify --repair
+
+# Fifty killed calls, full and read-only disks, and a thousand random faults; `make test` has a few of each.
+chaos: .venv/installed
+	PYTHONPATH="$(PYTHONPATH):$(CURDIR)" OMP_NUM_THREADS=1 python -m tests.chaos
 
 # A hundred thousand damaged files; `make test` takes the first ten thousand of them.
 fuzz: .venv/installed

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from bench import encoding, grid, pixels, published, reading, stages, statistics, writing
+from bench import encoding, grid, integrity, pixels, published, reading, stages, statistics, writing
 from bench.measure import Row, machine, write
 
 Section = tuple[str, Callable[[Path], Iterable[Row]]]
@@ -27,6 +27,7 @@ SECTIONS: dict[str, list[Section]] = {
     ],
     "reading": [("", reading.measured)],
     "writing": [("", writing.measured)],
+    "integrity": [("writing the same without them", integrity.writing)],
     "encoding": [
         ("the bare model on images in memory", encoding.throughput),
         ("the same, one image at a time", encoding.accelerated),

@@ -2,7 +2,9 @@
 
 import errno
 import os
+import socket
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,6 +105,19 @@ def test_a_file_system_that_cannot_flush_folders_is_no_error_and_one_that_fails_
     monkeypatch.setattr(os, "fsync", refuse(errno.EIO))
     with pytest.raises(OSError, match="Input/output error"):
         flush(tmp_path)
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as living:
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        names = (f"{dead.pid}.a", f"{living.pid}.a", f"{dead.pid}.b")
+        left, kept, other = (tmp_path / f".{socket.gethostname()}.{name}" for name in names)
+        for path in (left, kept, other):
+            path.touch()
+        write_text(tmp_path / "a", "content")
+        living.kill()
+    assert sorted(tmp_path.iterdir()) == sorted([kept, other, tmp_path / "a"])
 
 
 def test_a_folder_that_another_process_makes_at_the_same_time_is_no_error(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 
 from pipeline.plan import resources
 from pipeline.plan.resources import Size
+from pipeline.verify import faults
 from tests.slurm.cluster import Cluster, running, unavailable
 from tests.studies import ROOT, checkout, configure, environment
 
@@ -125,6 +127,45 @@ def test_a_study_gives_the_same_table_on_slurm_as_on_one_machine(cluster: Cluste
 
     assert "Nothing to be done" in end(start(through_slurm, *arguments))
     assert len(cluster.ended()) == len(submitted)
+
+
+def running_job(call: subprocess.Popen[str]) -> str:
+    """Wait until a job runs, and return its id."""
+    while call.poll() is None:
+        asked = subprocess.run(["squeue", "--noheader", "--format=%i %T"], capture_output=True, text=True, check=True)
+        for line in asked.stdout.splitlines():
+            if line.endswith(" RUNNING"):
+                return line.split()[0]
+        time.sleep(0.2)
+    raise AssertionError(end(call))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        # As where a job of more importance takes the node; Slurm itself would wait before it starts the job again.
+        [["scontrol", "requeue", "{job}"], ["scontrol", "update", "JobId={job}", "StartTime=now"]],
+        [["scancel", "--signal=KILL", "--full", "{job}"]],
+    ],
+    ids=["requeued", "killed"],
+)
+def test_a_job_that_is_requeued_or_killed_is_done_by_the_same_call(
+    cluster: Cluster, tmp_path: Path, harm: list[list[str]]
+) -> None:
+    folder, made = tree(tmp_path / "tree"), "results/benchmarks/echo.inventory.csv"
+    call = start(folder, "--profile", "slurm", made, *UNACCOUNTED, "--configfile", "study.yaml")
+    try:
+        job = running_job(call)
+        for command in harm:
+            subprocess.run([word.format(job=job) for word in command], check=True)
+        end(call)
+    finally:
+        call.terminate()
+        call.wait()
+    states = [fields["JobState"] for fields in cluster.ended().values()]
+    assert states[-1] == "COMPLETED"
+    assert len((folder / made).read_text().splitlines()) == 1 + 24 * 2
+    assert faults(folder) == []
 
 
 def test_somebody_elses_cluster_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

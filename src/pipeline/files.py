@@ -1,6 +1,7 @@
 """Write files so that a reader sees the old content or the new, never half of it, and so that they outlive a crash."""
 
 import errno
+import glob
 import hashlib
 import os
 import socket
@@ -52,9 +53,27 @@ def make_folder(folder: Path) -> None:
 
 
 def beside(path: Path) -> Path:
-    """Return a name in the same folder for a file that is not finished; no other process uses it."""
+    """Return a name in the same folder for a file that is not finished; no other process uses it.
+
+    What processes of this machine that were killed have left under such names is removed.
+    """
     # The ending stays what it was, because several writers choose their format by it.
-    return path.with_name(f".{socket.gethostname()}.{os.getpid()}.{path.name}")
+    host = socket.gethostname()
+    for left in path.parent.glob(f".{glob.escape(host)}.*.{glob.escape(path.name)}"):
+        process = left.name.removeprefix(f".{host}.").removesuffix(f".{path.name}")
+        if process.isdigit() and not _lives(int(process)):
+            left.unlink(missing_ok=True)
+    return path.with_name(f".{host}.{os.getpid()}.{path.name}")
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,6 +8,9 @@ codec, index at the end). The bytes are those that Zarr writes.
 
 import hashlib
 import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +27,8 @@ MISSING = 2**64 - 1
 """Stands in the index for a chunk that lies behind the store's last row."""
 CHECKSUM = 4
 """Bytes of a CRC32C."""
+AHEAD = 4
+"""Chunks that are written and may wait to be hashed."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +193,10 @@ class ShardFile:
     def __init__(self, path: Path, chunk: Chunk, chunks: int) -> None:
         self.chunk, self.chunks = chunk, chunks
         self.file = path.open("wb")
-        self.digest = hashlib.sha256()
+        self.hash = hashlib.sha256()
+        # Beside the writing, which waits for the disk: the interpreter is free meanwhile.
+        self.hashing = ThreadPoolExecutor(1)
+        self.hashed: deque[Future[None]] = deque()
         self.index: list[tuple[int, int]] = []
         self.waiting: list[NDArray[Any]] = []
 
@@ -215,5 +223,19 @@ class ShardFile:
         self._put(encoded)
 
     def _put(self, data: bytes) -> None:
+        if len(self.hashed) == AHEAD:
+            self.hashed.popleft().result()
+        self.hashed.append(self.hashing.submit(self.hash.update, data))
         self.file.write(data)
-        self.digest.update(data)
+
+    def abandon(self) -> None:
+        """Let go of the file, finished or not."""
+        self.hashing.shutdown()
+        with suppress(OSError):
+            # What a full disk could not take is not wanted any more.
+            self.file.close()
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the closed file."""
+        self.hashing.shutdown()
+        return self.hash.hexdigest()

@@ -19,7 +19,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from pipeline.ahead import ahead
 from pipeline.errors import StudyError
-from pipeline.files import beside, make_folder, put, sha256, write_text
+from pipeline.files import beside, flush, make_folder, put, sha256, write_text
 from pipeline.halves import widened
 from pipeline.shard_file import Chunk, ShardFile, ShardReader
 
@@ -175,11 +175,14 @@ class ShardWriter:
             )
         path = shard_path(self.folder, self.shard)
         self.file.close()
-        digest = self.file.digest.hexdigest()
+        # Hashing goes on meanwhile.
+        flush(self.temporary)
+        digest = self.file.digest()
         put(self.temporary, path, digest)
         return Manifest(self.start, self.stop, digest, path.stat().st_size, made_by)
 
     def __exit__(self, *_: object) -> None:
+        self.file.abandon()
         self.temporary.unlink(missing_ok=True)
 
 
