@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +210,10 @@ def test_a_device_of_more_memory_takes_more(monkeypatch: pytest.MonkeyPatch) -> 
     assert batches.at_a_time((3, 1024, 1024), device.compute, CPU) == 16
 
 
+def _without_variance(network: nn.Module, images: Tensor) -> tuple[Tensor, None]:
+    return network(images), None
+
+
 def test_encoding_and_decoding_are_measured_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     def features_only(_: Tensor) -> Tensor:
         raise StudyError("features have no decoder")
@@ -223,7 +228,8 @@ def test_encoding_and_decoding_are_measured_by_themselves(monkeypatch: pytest.Mo
     monkeypatch.setattr(adapter, "at_a_time", measured)
     for decode in (features_only, lambda latents: latents):
         network = Crowded(99)
-        autoencoder = TorchAutoencoder(Codec(network, 3, 0.0, lambda x: (network(x), None), decode), 1)
+        codec = Codec(network, 3, 0.0, partial(_without_variance, network), decode)
+        autoencoder = TorchAutoencoder(codec, 1)
         autoencoder.device = torch.device("cuda")
         assert at_a_time(autoencoder, (1, 8, 8)) == 11
         assert network.sizes == [3]

@@ -18,14 +18,14 @@ from pipeline import families, train
 from pipeline.errors import StudyError
 from pipeline.folds import Split
 from pipeline.heads import Fitted, HeadSpec, Space, Support
-from pipeline.networks import feeding, trainer
+from pipeline.networks import feeding
 from pipeline.networks.averaged import Averaged
 from pipeline.networks.feeding import Held, Streamed
 from pipeline.reuse import identity
+from pipeline.shuffle import shuffled
 from pipeline.spaces import held
 from pipeline.store import Layout, lay_out, shard_rows, write_shard
 from pipeline.stored import Stored
-from pipeline.trained import TrainedSpec
 from pipeline.values import bytes_of
 
 COUNT = 120
@@ -107,15 +107,13 @@ def test_the_two_orders_are_not_the_same(tmp_path: Path) -> None:
     assert not same(fit("mlp", space), fit("mlp", space, in_memory_bytes=1))
 
 
-def test_the_order_is_the_same_in_every_space_of_a_data_set(tmp_path: Path) -> None:
-    spec = families.spec("heads", {"family": "mlp", "batch": 8, "in_memory_bytes": 12 * 32 * 32 * COUNT})
-    assert isinstance(spec, TrainedSpec)
+def test_the_order_is_the_same_in_every_space_of_a_data_set() -> None:
     latents = Space(np.empty((COUNT, 4, 8, 8), np.float32), np.empty((0, 2), np.int8), True, 4)
     images = Space(np.empty((COUNT, 1, 32, 32), np.float32), np.empty((0, 2), np.int8), True, 1, True)
-    assert trainer.shuffled(spec, latents) == trainer.shuffled(spec, images)
-    assert trainer.shuffled(spec, latents).whole
-    viewed = replace(latents, views=(latents.values,))
-    assert not trainer.shuffled(spec, viewed).whole
+    fitting = 12 * 32 * 32 * COUNT
+    assert shuffled(latents, fitting, 8) == shuffled(images, fitting, 8)
+    assert shuffled(latents, fitting, 8).whole
+    assert not shuffled(replace(latents, views=(latents.values,)), fitting, 8).whole
 
 
 class Endings:

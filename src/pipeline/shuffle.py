@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.heads import Space
+
 RUN = 16
 """Rows that follow one another in a store and are read together: a whole number of its chunks, whatever the space."""
 PIXEL_BYTES = 3 * 4
@@ -58,3 +60,10 @@ class Shuffle:
         for start in range(0, len(places), self.buffer):
             random.shuffle(places[start : start + self.buffer])
         return places
+
+
+def shuffled(space: Space, in_memory_bytes: int, batch: int) -> Shuffle:
+    """Return how the rows of a space are shuffled, as it is stored: the same in all spaces of a data set."""
+    _, _, h, w = space.values.shape
+    samples = len(space.values) * (1 + len(space.views))
+    return Shuffle.of(samples, h * w * space.stride**2, in_memory_bytes, batch)

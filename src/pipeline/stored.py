@@ -26,11 +26,11 @@ class Stored:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._rows = folder, Rows(folder)
-        self.shape: tuple[int, ...] = (len(self._rows), *self._rows.shape)
         self._open: OrderedDict[int, ShardReader] = OrderedDict()
         self._intact: dict[int, NDArray[np.bool_]] = {}
         self._one_at_a_time = threading.Lock()
+        self._folder, self._rows = folder, Rows(folder)
+        self.shape: tuple[int, ...] = (len(self._rows), *self._rows.shape)
 
     def __len__(self) -> int:
         return self.shape[0]

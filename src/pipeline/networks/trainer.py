@@ -29,7 +29,7 @@ from pipeline.networks.schedule import Schedule
 from pipeline.networks.supervision import Supervision
 from pipeline.networks.training_state import Progress, identity, reproducible
 from pipeline.progress import progress
-from pipeline.shuffle import Shuffle
+from pipeline.shuffle import Shuffle, shuffled
 
 if TYPE_CHECKING:
     from pipeline.folds import Rows, Split
@@ -62,19 +62,12 @@ def fit(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with reproducible(seed, device):
         # By the space as it is stored: what a network sees of it must not decide on the order.
-        shuffle = shuffled(spec, space)
+        shuffle = shuffled(space, spec.in_memory_bytes, spec.batch)
         space = resized(space, spec.side)
         network = build(spec, space)
         if support.initial is not None:
             initialise(network, support.initial)
         return _Training(spec, network.to(device), space, split, seed, support, imitation, shuffle).run()
-
-
-def shuffled(spec: TrainedSpec, space: Space) -> Shuffle:
-    """Return how the rows of a space are shuffled: the same in all spaces of a data set."""
-    _, _, h, w = space.values.shape
-    samples = len(space.values) * (1 + len(space.views))
-    return Shuffle.of(samples, h * w * space.stride**2, spec.in_memory_bytes, spec.batch)
 
 
 def build(spec: TrainedSpec, space: Space) -> nn.Module:
