@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from pipeline import weights
+from pipeline import families, pool, weights
 from pipeline.autoencoders import Autoencoder, batch_size
 from pipeline.encode import read_spec
 from pipeline.errors import StudyError
@@ -53,6 +53,11 @@ def main() -> None:
     check_weights(spec.files(), known["files"], arguments.latent_manifest)
     shape = Rows(arguments.store).shape
     made_by = {"spec": spec.model_dump(mode="json"), "latents": sha256(shard_path(arguments.latents, arguments.shard))}
+    outputs = [shard_path(arguments.store, arguments.shard), arguments.manifest]
+    depends = made_by | {"files": known["files"], "shard": arguments.shard}
+    depends |= {"layout": sha256(arguments.store / "zarr.json")}
+    if pool.taken("decode", depends, ["pipeline.decode", families.module_name("autoencoders", spec.family)], outputs):
+        return
     latents, autoencoder = Rows(arguments.latents), spec.load_for(shape)
     decode(latents, arguments.store, arguments.shard, autoencoder, batch_size(shape), made_by).write(arguments.manifest)
 

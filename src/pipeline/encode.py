@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import families, weights
+from pipeline import families, pool, weights
 from pipeline.autoencoders import Autoencoder, AutoencoderSpec, Coded, Latents, batch_size
 from pipeline.errors import StudyError
 from pipeline.files import sha256, write_atomically
@@ -131,6 +131,10 @@ def main() -> None:
         "files": weights.verify(spec.files()),
         "images": sha256(shard_path(arguments.images, arguments.shard)),
     }
+    outputs = [shard_path(arguments.store, arguments.shard), arguments.statistics, arguments.manifest]
+    depends = made_by | {"shard": arguments.shard, "layout": sha256(arguments.store / "zarr.json")}
+    if pool.taken("encode", depends, ["pipeline.encode", families.module_name("autoencoders", spec.family)], outputs):
+        return
     autoencoder = spec.load_for(rows.shape)
     target = Target(arguments.store, arguments.shard, arguments.statistics)
     encode(rows, target, autoencoder, batch_size(rows.shape), made_by).write(arguments.manifest)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from pipeline import pool
 from pipeline.errors import StudyError
 
 DETAILS = Path("private/errors.txt")
@@ -24,6 +25,7 @@ def run(main: Callable[[], None]) -> None:
     """
     try:
         main()
+        pool.offer()
     except StudyError as error:
         sys.exit(f"{_places(error)}error: {told(error)}")
     except ValidationError as error:
