@@ -31,8 +31,8 @@ class NearestMean(HeadSpec):
 
         numbers, train = space.numbers[split.train], flat(split.train)
         means = np.stack([train[numbers == k].mean(axis=0) for k in range(space.classes)])
-        scores = (self.score(flat(rows), means) for rows in (split.validation, split.test))
-        return Fitted(*scores, tensors={"means": means})
+        validation, test = (self.score(flat(rows), means) for rows in (split.validation, split.test))
+        return Fitted(validation, test, {"means": means})
 
     @staticmethod
     def score(values: Floats, means: Floats) -> Floats:
