@@ -12,7 +12,7 @@ import numpy as np
 
 from pipeline import fit, gap, load_space, open_study, read_predictions
 from pipeline.api import SpaceName
-from pipeline.folds import Split
+from pipeline.folds import Rows, Split
 from pipeline.heads import ALONE, Fitted, Floats, HeadSpec, Space, Support, channel_statistics
 
 
@@ -24,11 +24,15 @@ class NearestMean(HeadSpec):
     def fit(self, space: Space, split: Split, seed: int, support: Support = ALONE) -> Fitted:
         """Average the training samples of each class; score the others by minus half their squared distance."""
         mean, deviation = channel_statistics(space.values[split.train])
-        values = (space.values - mean[:, None, None]) / deviation[:, None, None]
-        flat = values.reshape(len(values), -1)
-        numbers = space.numbers
-        means = np.stack([flat[split.train][numbers[split.train] == k].mean(axis=0) for k in range(space.classes)])
-        return Fitted(self.score(flat[split.validation], means), self.score(flat[split.test], means), {"means": means})
+
+        def flat(rows: Rows) -> Floats:
+            values = (space.values[rows] - mean[:, None, None]) / deviation[:, None, None]
+            return values.reshape(len(rows), -1)
+
+        numbers, train = space.numbers[split.train], flat(split.train)
+        means = np.stack([train[numbers == k].mean(axis=0) for k in range(space.classes)])
+        validation, test = (self.score(flat(rows), means) for rows in (split.validation, split.test))
+        return Fitted(validation, test, {"means": means})
 
     @staticmethod
     def score(values: Floats, means: Floats) -> Floats:

@@ -36,7 +36,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "images/a/1.png").touch()
     configure(CONFIG)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
+    for name in ("SNAKEMAKE_PROFILE", "LEARNABILITY_POOL"):
+        monkeypatch.delenv(name, raising=False)
     (tmp_path / "bin").mkdir()
     yield tmp_path
 
@@ -215,6 +216,16 @@ def test_a_private_folder_that_others_may_read_is_a_warning(capsys: pytest.Captu
     assert findings(capsys)["private"].endswith("; chmod 700 private")
     Path("private").chmod(0o700)
     assert findings(capsys)["private"].startswith("ok")
+
+
+def test_a_pool_that_others_may_look_into_is_a_problem(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert findings(capsys)["shared"] == "ok: nothing; LEARNABILITY_POOL is not set"
+    monkeypatch.setenv("LEARNABILITY_POOL", str(tmp_path / "pool"))
+    assert findings(capsys)["shared"] == f"ok: LEARNABILITY_POOL is {tmp_path / 'pool'}"
+    (tmp_path / "pool").chmod(0o755)
+    assert findings(capsys, status=1)["shared"].endswith(f"call: chmod 700 {tmp_path / 'pool'}")
 
 
 def test_a_full_disk_and_a_disk_without_files_are_warnings(

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.commands import causes
 from pipeline.commands.explain import Job, sentences
-from pipeline.launch import LOST
+from pipeline.store import Manifest
 from tests.studies import STUDY, call, configure, environment, tiny
 
 TARGET = "results/latents/blobs/lossy.statistics.csv"
@@ -138,8 +138,8 @@ def test_the_value_before_is_told_only_where_it_is_certain() -> None:
 def test_files_are_told_by_what_they_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("results/latents/d/a").mkdir(parents=True)
-    Path("results/latents/d/a/3.json").write_text(LOST)
-    Path("results/latents/d/a/4.json").write_text("{}")
+    Path("results/latents/d/a/3.json").write_text('{"lost": true}')
+    Manifest(0, 1, "", 1, {}).write(Path("results/latents/d/a/4.json"))
     code = [f"src/pipeline/{name}.py" for name in "abcde"]
     assert causes.files(code) == ["src/pipeline/a.py, src/pipeline/b.py and 3 more changed"]
     assert causes.files(["results/latents/d/a/3.json", "results/latents/d/a/4.json"]) == [

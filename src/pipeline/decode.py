@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from pipeline import weights
+from pipeline import families, pool, weights
 from pipeline.ahead import ahead
 from pipeline.autoencoders import Autoencoder, at_a_time, decoded
 from pipeline.encode import read_spec
@@ -55,6 +55,11 @@ def main() -> None:
     check_weights(spec.files(), known["files"], arguments.latent_manifest)
     shape = Rows(arguments.store).shape
     made_by = {"spec": spec.model_dump(mode="json"), "latents": sha256(shard_path(arguments.latents, arguments.shard))}
+    outputs = [shard_path(arguments.store, arguments.shard), arguments.manifest]
+    depends = made_by | {"files": known["files"], "shard": arguments.shard}
+    depends |= {"layout": sha256(arguments.store / "zarr.json")}
+    if pool.taken("decode", depends, ["pipeline.decode", families.module_name("autoencoders", spec.family)], outputs):
+        return
     spec.place(arguments.shard)
     latents, autoencoder = Rows(arguments.latents), spec.load_for(shape)
     batch = at_a_time(autoencoder, shape, decoding=True)

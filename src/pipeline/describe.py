@@ -15,6 +15,7 @@ from pipeline import covariates, labels
 from pipeline.errors import StudyError
 from pipeline.files import write_atomically
 from pipeline.program import run
+from pipeline.progress import progress
 from pipeline.scattered import Scattered
 from pipeline.store import Rows, check
 
@@ -173,9 +174,9 @@ def described(images: Path, members: Sequence[Mapping[str, Path]], sample: Sampl
     held = max(1, WHOLE_BYTES // (4 * int(np.prod(store.shape))))
     seen = look(store, sample.rows, held)
     found = [("image", covariates_of(seen, seen, sample))]
-    for member in members:
-        for space, folder in member.items():
-            found.append((space, covariates_of(look(Rows(folder), sample.rows, held), seen, sample)))
+    spaces = [named for member in members for named in member.items()]
+    for space, folder in progress(spaces, len(spaces), "describing", " spaces"):
+        found.append((space, covariates_of(look(Rows(folder), sample.rows, held), seen, sample)))
     lines = [(space, name, *value) for space, values in found for name, value in values.items()]
     table = pd.DataFrame(lines, columns=["space", "covariate", "value", "samples"])
     # A member without a value leaves the mean without one, too: it is not of the others alone.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import families, weights
+from pipeline import families, pool, weights
 from pipeline.ahead import ahead
 from pipeline.autoencoders import Autoencoder, AutoencoderSpec, Coded, Latents, at_a_time, encoded
 from pipeline.errors import StudyError
@@ -131,6 +131,10 @@ def main() -> None:
         "files": weights.verify(spec.files()),
         "images": sha256(shard_path(arguments.images, arguments.shard)),
     }
+    outputs = [shard_path(arguments.store, arguments.shard), arguments.statistics, arguments.manifest]
+    depends = made_by | {"shard": arguments.shard, "layout": sha256(arguments.store / "zarr.json")}
+    if pool.taken("encode", depends, ["pipeline.encode", families.module_name("autoencoders", spec.family)], outputs):
+        return
     spec.place(arguments.shard)
     autoencoder = spec.load_for(rows.shape)
     target = Target(arguments.store, arguments.shard, arguments.statistics)

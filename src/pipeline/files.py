@@ -4,6 +4,7 @@ import errno
 import glob
 import hashlib
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +63,7 @@ def beside(path: Path) -> Path:
     for left in path.parent.glob(f".{glob.escape(host)}.*.{glob.escape(path.name)}"):
         process = left.name.removeprefix(f".{host}.").removesuffix(f".{path.name}")
         if process.isdigit() and not _lives(int(process)):
-            left.unlink(missing_ok=True)
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     return path.with_name(f".{host}.{os.getpid()}.{path.name}")
 
 

@@ -76,7 +76,7 @@ class LabelledSpace:
     @property
     def values(self) -> NDArray[np.float32]:
         """N x c x h x w: raw latents, or pixels in [0, 1]."""
-        return self.space.values
+        return whole(self.space.values)[:]
 
     @property
     def labels(self) -> NDArray[np.int8]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipeline import ledger
+from pipeline import ledger, pool
 from pipeline.errors import StudyError
 
 DETAILS = Path("private/errors.txt")
@@ -26,6 +26,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
         ledger.close()
+        pool.offer()
     except StudyError as error:
         sys.exit(f"{_places(error)}error: {told(error)}")
     except ValidationError as error:

@@ -37,7 +37,8 @@ def identity(values: Sequence[Values], index: Path, settings: Mapping[str, Any],
         "shape": values[0].shape,
         "index": sha256(index),
         "settings": settings,
-        "code": {path.name: sha256(path) for path in code},
+        # Not by name alone: packages have files of the same name.
+        "code": [(path.name, sha256(path)) for path in code],
         "libraries": {name: _version(name) for name in LIBRARIES},
     }
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()

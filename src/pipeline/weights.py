@@ -5,6 +5,7 @@ stands there, whoever put it there; a file of any other folder must have the one
 is one.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -216,8 +217,10 @@ def _expected(path: Path) -> dict[str, str]:
 
 def _listed(path: Path) -> tuple[Entry | None, File | None]:
     """Return the table's entry of a file below `resources/weights`."""
-    folder = path.resolve().parent
-    if folder.parent != FOLDER.resolve():
+    # By its name as well as by where it lies: a folder here may be a link to one that several checkouts share.
+    places = [Path(os.path.normpath(path.absolute())).parent, path.resolve().parent]
+    folder = next((place for place in places if place.parent in (FOLDER.absolute(), FOLDER.resolve())), None)
+    if folder is None:
         return None, None
     entry = Table.read().root.get(folder.name)
     return entry, entry.files.get(path.name) if entry else None

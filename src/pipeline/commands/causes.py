@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.launch import LOST
+from pipeline.errors import StudyError
+from pipeline.store import Manifest
 
 NAMED = ("benchmark", "head", "autoencoder", "view", "dataset")
 """Wildcards from the narrowest entry of the configuration to the widest."""
@@ -109,7 +110,7 @@ def files(changed: Iterable[str]) -> list[str]:
         parts = Path(path).parts
         if path.endswith(".py"):
             continue
-        if Path(path).suffix == ".json" and Path(path).is_file() and Path(path).read_text() == LOST:
+        if parts[0] == "results" and Path(path).stem.isdigit() and _lost(Path(path)):
             found.append(f"the shard of {path} was missing or damaged")
         elif parts[:2] == ("results", "inspected") and len(parts) > 3:
             found.append(f"image files of data set {parts[2]} changed")
@@ -118,6 +119,17 @@ def files(changed: Iterable[str]) -> list[str]:
         else:
             found.append(f"{path} changed")
     return list(dict.fromkeys(found))
+
+
+def _lost(path: Path) -> bool:
+    """Tell whether a file stands in place of the manifest of a shard that is not there any more."""
+    if path.suffix != ".json" or not path.is_file():
+        return False
+    try:
+        Manifest.read(path)
+    except StudyError:
+        return True
+    return False
 
 
 def other_inputs(now: set[str], before: Iterable[str]) -> list[str]:

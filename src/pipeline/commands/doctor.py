@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pipeline import weights
+from pipeline import pool, weights
 from pipeline.autoencoders import AutoencoderSpec
 from pipeline.commands import require_checkout
 from pipeline.commands.findings import OK, PROBLEM, WARNING, Finding
@@ -45,7 +45,7 @@ def perform(asked: argparse.Namespace) -> None:
 
 def examine(configfile: Path) -> Iterator[Finding]:
     """Yield what is found of the machine, then of the study."""
-    for check in (python, packages, accelerator, slurm, profile, writable, private, locks):
+    for check in (python, packages, accelerator, slurm, profile, writable, private, shared, locks):
         yield from guarded(check.__name__, check)
     read: list[Study] = []
     yield from guarded("configuration", configuration, configfile, read)
@@ -158,6 +158,12 @@ def private() -> Iterator[Finding]:
         yield Finding(WARNING, "private", "others may read private/, which names patients' files", "chmod 700 private")
     else:
         yield Finding(OK, "private", "private/ is yours alone" if folder.is_dir() else "nothing is there yet")
+
+
+def shared() -> Iterator[Finding]:
+    """Look whether the folder that studies share artifacts in is safe to use."""
+    place = pool.folder()
+    yield Finding(OK, "shared", f"{pool.VARIABLE} is {place}" if place else f"nothing; {pool.VARIABLE} is not set")
 
 
 def disk(study: Study) -> Iterator[Finding]:

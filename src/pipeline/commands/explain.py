@@ -2,8 +2,10 @@
 
 import argparse
 import logging
+import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +67,7 @@ class Job:
         self.rule, self.output, self.why = rule, output, why
 
 
-def plan(targets: Iterable[str], configfile: Path | None) -> tuple[list[Job], Counter[str]]:
+def plan(targets: Sequence[str], configfile: Path | None) -> tuple[list[Job], Counter[str]]:
     """Ask Snakemake what would run.
 
     Returns:
@@ -85,7 +87,7 @@ def plan(targets: Iterable[str], configfile: Path | None) -> tuple[list[Job], Co
     output = OutputSettings(
         dryrun=True, quiet={Quietness.RULES, Quietness.PROGRESS}, log_level_override=logging.CRITICAL
     )
-    with SnakemakeApi(output) as api:
+    with SnakemakeApi(output) as api, called_as(_dry_run(targets, configfile)):
         try:
             workflow = api.workflow(
                 resource_settings=ResourceSettings(cores=1),
@@ -97,6 +99,22 @@ def plan(targets: Iterable[str], configfile: Path | None) -> tuple[list[Job], Co
             raise StudyError(" ".join(str(error).split())) from None
         # The plan itself is not among what the programming interface shows; the version is pinned, and tests compare.
         return _read(workflow._workflow.dag)
+
+
+@contextmanager
+def called_as(words: list[str]) -> Iterator[None]:
+    """Let the workflow see another command line: what it does may depend on whether the call is a dry run."""
+    before = sys.argv
+    sys.argv = words
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def _dry_run(targets: Sequence[str], configfile: Path | None) -> list[str]:
+    chosen = ["--configfile", str(configfile)] if configfile else []
+    return ["snakemake", "--dry-run", *chosen, "--", *targets]
 
 
 def _read(graph: Any) -> tuple[list[Job], Counter[str]]:  # noqa: ANN401 - Snakemake has no types
