@@ -96,7 +96,7 @@ rule illustrate:
         "../envs/pipeline.yaml"
     params:
         title=study.entries.title,
-        config=json.dumps(shown(config), sort_keys=True),
+        config=json.dumps(shown(config)),
         results=lambda wildcards, input: os.path.dirname(input.table),
         cost="--cost" if study.entries.cost.reported else "",
     shell:
