@@ -85,3 +85,13 @@ def test_an_official_layout_becomes_a_gap_table(finished: Path, layout: str) -> 
     assert table["image"].max() > 0.7, "levels of brightness can be told apart"
     assert (table[["information_loss", "learnability_gap"]] == 0).all(axis=None)
     assert all(map(math.isinf, table["psnr"]))
+
+
+def test_the_report_of_snakemake_itself_has_page_figures_and_tables_with_captions(finished: Path) -> None:
+    made = studies.call(finished, "--report", "packed.html", "--", "all")
+    assert made.returncode == 0, made.stdout
+    for name in ("report.html", "gap_table.png", "depth.png", "gap_table.csv", "fidelity.csv", "groups.csv"):
+        assert f"Adding {name}" in made.stdout
+    packed = (finished / "packed.html").read_text()
+    for told in ("What a classifier loses through each autoencoder", "The gap table: one row for", "Figures", "Tables"):
+        assert told in packed

@@ -165,7 +165,7 @@ def test_the_page_begins_with_the_answer_in_one_paragraph() -> None:
     assert page.index("Which autoencoder to use") < page.index("How to read this page")
     said = re.sub("<[^>]*>", "", re.findall('<p class="answer">(.*?)</p>', page, re.DOTALL)[0])
     assert said.startswith(
-        "Use flux on chest; on skin flux scores highest and cannot be told apart from sd-vae and taesd."
+        "Use flux on chest; on skin, flux scores highest and cannot be told apart from sd-vae and taesd."
     )
     assert "This rests on the head cnn (protocol matched) and balanced accuracy." in said
     assert "If one autoencoder must do for all 2 data sets: flux has the highest mean" in said

@@ -12,6 +12,7 @@ from pipeline.errors import StudyError
 from pipeline.folds import Split
 from pipeline.heads import HeadSpec, Space
 from pipeline.study import Study
+from pipeline.values import whole
 
 
 @dataclass(frozen=True)

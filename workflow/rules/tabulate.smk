@@ -106,7 +106,7 @@ rule illustrate:
         runtime=plan.runtime("illustrate", accelerators),
     params:
         title=study.entries.title,
-        config=json.dumps(shown(config), sort_keys=True),
+        config=json.dumps(shown(config)),
         results=lambda wildcards, input: os.path.dirname(input.table),
         cost="--cost" if study.entries.cost.reported else "",
     shell:

@@ -42,13 +42,14 @@ def paragraph(results: Results, chosen: Mapping[str, Choice]) -> str:
     sure: dict[str, list[str]] = {}
     clauses: list[str] = []
     for dataset, choice in chosen.items():
-        found, on = choice.comparison, f"on {text.html(dataset)}"
+        found, on = choice.comparison, f"on {text.html(dataset)},"
         if found is None:
             clauses.append(
                 f"{on} <strong>nothing can be recommended</strong>: head {_name(choice.head)} {choice.why_not}"
             )
         elif not found.behind:
-            clauses.append(f"{on} <strong>{_name(found.best)}</strong> is the only candidate")
+            only = f"<strong>{_name(found.best)}</strong> is the only candidate"
+            clauses.append(f"{on} {only}, so there is nothing to choose")
         elif found.rivals:
             some = "some others" if len(found.rivals) > 3 else text.listing([_name(name) for name in found.rivals])
             clauses.append(
@@ -57,7 +58,7 @@ def paragraph(results: Results, chosen: Mapping[str, Choice]) -> str:
         else:
             sure.setdefault(found.best, []).append(text.html(dataset))
     uses = [f"<strong>use {_name(name)}</strong> on {text.listing(where)}" for name, where in sure.items()]
-    if not sure:
+    if not sure and any(choice.comparison and choice.comparison.rivals for choice in chosen.values()):
         clauses.insert(0, "<strong>no autoencoder is shown to be the best</strong> on any data set")
     said = "; ".join([*uses, *clauses])
     # The first letter, which may stand behind a tag.
