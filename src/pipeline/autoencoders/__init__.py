@@ -143,7 +143,7 @@ class AutoencoderSpec(Spec):
     decodes: ClassVar[bool] = True
     """Whether there is a decoder. Without one there are no reconstructions, and what needs them is left empty."""
 
-    network: ClassVar[bool] = False
+    is_network: ClassVar[bool] = False
     """Whether images go through a network, which takes far longer than a formula."""
 
     family: str

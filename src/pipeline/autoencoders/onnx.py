@@ -27,7 +27,7 @@ Range = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ascending)]
 class Spec(AutoencoderSpec):
     """Two local files."""
 
-    network: ClassVar[bool] = True
+    is_network: ClassVar[bool] = True
 
     encoder: str
     """Graph with one input, n x C x H x W images."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class NetworkSpec(AutoencoderSpec):
     """An autoencoder whose family builds a network and reads its weights."""
 
-    network: ClassVar[bool] = True
+    is_network: ClassVar[bool] = True
 
     latent_dtype: Literal["float16", "float32"] = "float16"  # type: ignore[assignment]
     """How latents are stored; float32 for one whose latents exceed what float16 holds (65,504)."""

@@ -82,7 +82,7 @@ class Requests(Submissions):
     def _is_network(self, dataset: str, autoencoder: str | None) -> bool:
         if autoencoder is None:
             return True
-        return any(member.spec.network for member in self._of(dataset, self.entry_of(dataset, autoencoder)))
+        return any(member.spec.is_network for member in self._of(dataset, self.entry_of(dataset, autoencoder)))
 
     def _values(self, named: dict[str, str], image: int) -> int:
         """Return how many values a sample has in the space that a head is trained in."""
