@@ -13,13 +13,13 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from snakemake.resources import GroupResources, Resources
+from snakemake.resources import GroupResources, Resource, Resources
 
 from pipeline.plan import Plan, resources
 from pipeline.plan.resources import MOST_MB, MOST_MINUTES, NEEDS, Size
 from pipeline.study import Study
 from tests.grid import PAPER, laid_out
-from tests.studies import ROOT, environment
+from tests.studies import ROOT, STUDY, environment, tiny
 
 SIZES = st.builds(
     Size,
@@ -80,22 +80,22 @@ def local_rules() -> set[str]:
     return {name for name, body in zip(rules[::2], rules[1::2], strict=True) if "localrule: True" in body}
 
 
-@pytest.mark.parametrize("stage", NEEDS)
 @given(size=SIZES, attempt=st.integers(1, 5), more=st.sampled_from(["samples", "shard", "pixels", "values", "views"]))
-def test_more_data_never_ask_for_less(stage: str, size: Size, attempt: int, more: str) -> None:
+def test_more_data_never_ask_for_less(size: Size, attempt: int, more: str) -> None:
     larger = replace(size, **{more: 2 * getattr(size, more)})
-    for asked in (resources.memory, resources.minutes):
-        assert asked(stage, larger, attempt) >= asked(stage, size, attempt)
-    assert resources.threads(stage, larger) >= resources.threads(stage, size)
+    for stage in NEEDS:
+        for asked in (resources.memory, resources.minutes):
+            assert asked(stage, larger, attempt) >= asked(stage, size, attempt), stage
+        assert resources.threads(stage, larger) >= resources.threads(stage, size), stage
 
 
-@pytest.mark.parametrize("stage", NEEDS)
 @given(size=SIZES, attempt=st.integers(1, 5))
-def test_a_further_attempt_asks_for_twice_as_much_up_to_a_bound(stage: str, size: Size, attempt: int) -> None:
-    for asked, most in ((resources.memory, MOST_MB), (resources.minutes, MOST_MINUTES)):
-        first = asked(stage, size, attempt)
-        assert 0 < first <= most
-        assert asked(stage, size, attempt + 1) == min(2 * first, most)
+def test_a_further_attempt_asks_for_twice_as_much_up_to_a_bound(size: Size, attempt: int) -> None:
+    for stage in NEEDS:
+        for asked, most in ((resources.memory, MOST_MB), (resources.minutes, MOST_MINUTES)):
+            first = asked(stage, size, attempt)
+            assert 0 < first <= most, stage
+            assert asked(stage, size, attempt + 1) == min(2 * first, most), stage
 
 
 def test_what_is_read_whole_fits_into_the_memory_that_is_asked_for() -> None:
@@ -150,7 +150,8 @@ def test_a_bundle_asks_for_one_accelerator_and_for_the_time_of_its_jobs_one_afte
     """A shard and its two views, by Snakemake's own arithmetic under the limits of the profile."""
     profile = yaml.safe_load((ROOT / "slurm/config.yaml").read_text())
     assert profile["set-resource-scopes"]["gpu"] == "local"
-    limits = Resources({**profile["resources"], "gpu": 1, "_cores": profile["cores"]})
+    given = {**profile["resources"], "gpu": 1, "_cores": profile["cores"]}
+    limits = Resources({name: Resource(name, value) for name, value in given.items()})
     job = SimpleNamespace(resources={"gpu": 1, "mem_mb": 8000, "runtime": 100, "_cores": 4}, pipe_group=None)
     bundle = GroupResources.basic_layered([[job] * 3, [job] * 3], limits, run_local=False)
     assert {key: bundle[key] for key in ("gpu", "mem_mb", "runtime", "_cores")} == {
@@ -168,3 +169,19 @@ def test_every_rule_that_is_submitted_says_what_it_asks_for() -> None:
             assert f'{resource}("{name}", accelerators)' in body, name
         assert (f'gpu=plan.gpu("{name}", accelerators)' in body) == NEEDS[name].device, name
         assert "benchmark:" in body, name
+
+
+def test_the_workstations_profile_gives_networks_the_accelerator_and_others_none(tmp_path: Path) -> None:
+    network = {"mlp": {"family": "mlp", "grid": 2}}
+    folder = tiny(tmp_path / "study", STUDY | {"heads": STUDY["heads"] | network})
+    words = [sys.executable, "-m", "snakemake", "--profile", "profiles/workstation", "--dry-run"]
+    words += ["--configfile", "study.yaml", "--", "results/gap_table.csv"]
+    done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True)
+    printed = done.stdout + done.stderr
+    assert done.returncode == 0, printed[-2000:]
+    blocks = re.findall(r"^ *rule (\w+):\n((?:  .*\n)+)", printed, re.MULTILINE)
+    jobs = [(rule, block, "gpu=1" in block) for rule, block in blocks]
+    asked = {(rule, "head=mlp" in block): given for rule, block, given in jobs}
+    assert asked[("train", True)]
+    assert not any(given for (rule, network), given in asked.items() if (rule, network) != ("train", True))
+    assert asked.keys() >= {("encode", False), ("train", False), ("evaluate", True)}
