@@ -31,7 +31,7 @@ def writing(folder: Path) -> Iterator[Row]:
     results = folder / "results/latents/bench"
     values = np.random.default_rng(0).normal(size=(ROWS, *SHAPE)).astype(np.float32)
     for dtype in ("float32", "float16"):
-        lay_out(results / f"{dtype}.zarr", Layout(ROWS, SHAPE, 1, dtype, {}))  # type: ignore[arg-type]
+        lay_out(results / f"{dtype}.zarr", Layout(ROWS, SHAPE, 1, dtype, {}))
         manifest = results / dtype / "0.json"
 
         def ours(dtype: str = dtype, manifest: Path = manifest) -> None:
