@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import files, ledger, program
+from pipeline import files, ledger, program, repair
 from pipeline.errors import StudyError
 from pipeline.files import sha256, write_text
 from pipeline.ledger import Entry
-from pipeline.verify import faults
+from pipeline.verify import Fault, faults, note_damaged
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def test_a_program_records_what_it_made_beside_the_last_of_it() -> None:
 
 
 def test_states_of_unfinished_work_and_files_elsewhere_are_not_recorded() -> None:
-    place = job("results/.state/1.safetensors", "logs/x.log", "results/.hidden", "results/a.csv")
+    place = job("results/.state/1.safetensors", "logs/x.log", "results/.hidden", "resources/x.yaml", "results/a.csv")
     assert set(map(str, ledger.read(place))) == {"results/a.csv"}
 
 
@@ -93,6 +93,24 @@ def test_of_two_ledgers_that_name_a_file_the_newer_counts() -> None:
     assert faults() == []
     os.utime(old, ns=(2**61, 2**61))
     assert [str(fault.path) for fault in faults()] == ["results/a.csv", "results/b.csv"]
+
+
+def test_generated_images_are_compared_with_their_inventory_and_made_with_it() -> None:
+    image, inventory = Path("results/benchmarks/echo/a/1.png"), Path("results/benchmarks/echo.inventory.csv")
+    write_text(image, "an image")
+    files.made.clear()
+
+    def main() -> None:
+        write_text(inventory, f"path,bytes,stamp\na/1.png,8,{sha256(image)}\n")
+
+    program.run(main)
+    assert faults() == []
+    image.write_text("an imagE")
+    assert faults() == [Fault(image, "its content has changed", inventory)]
+    note_damaged(faults())
+    assert repair.damaged() == {str(image): str(inventory)}
+    image.unlink()
+    assert faults() == [Fault(image, "it is missing", inventory)]
 
 
 def test_a_study_that_was_moved_as_a_whole_is_still_vouched_for(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def made(*names: str) -> None:
 
 
 def listed(*names: str) -> None:
-    write_text(DAMAGED, "".join(f"{name}\n" for name in names))
+    write_text(DAMAGED, "".join(f"{name}\t{name}\n" for name in names))
 
 
 def repaired(monkeypatch: pytest.MonkeyPatch, calls: Calls, *arguments: str) -> Calls:

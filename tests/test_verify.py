@@ -80,7 +80,7 @@ def test_the_program_names_faults_and_changes_nothing_unless_it_is_asked_to(stud
     assert checked.stdout == f"{predictions}: it is missing\n"
     assert contents(study) == before
     assert verify(study, "--repair").returncode == 1
-    assert (study / DAMAGED).read_text() == f"{predictions}\n"
+    assert (study / DAMAGED).read_text() == f"{predictions}\t{predictions}\n"
     assert "is no folder of results" in verify(study, "--results", "nothing").stderr
 
 

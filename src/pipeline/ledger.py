@@ -17,7 +17,7 @@ from pipeline.errors import StudyError
 
 DAMAGED = "it is damaged"
 ENDING = ".sums"
-ROOTS = ("private", "resources", "results")
+ROOTS = (Path("private"), Path("resources/weights"), Path("results"))
 """Where the files of jobs lie."""
 
 
@@ -57,7 +57,7 @@ def close() -> None:
 
 
 def _is_artifact(path: Path) -> bool:
-    return path.parts[0] in ROOTS and not any(part.startswith(".") for part in path.parts)
+    return any(root in path.parents for root in ROOTS) and not any(part.startswith(".") for part in path.parts)
 
 
 def record(paths: Iterable[Path]) -> None:

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from io import StringIO
@@ -122,13 +122,18 @@ def _whole(shard: Path, manifest: Path) -> bool:
     return intact(shard, stated)
 
 
-def damaged() -> list[str]:
-    """Return what has to be made again: lost shards, and what `pipeline.verify` has listed and is not whole."""
-    listed = DAMAGED.read_text().splitlines() if DAMAGED.is_file() else []
+def damaged() -> dict[str, str]:
+    """Return what has to be made again: lost shards, and what `pipeline.verify` has listed and is not whole.
+
+    Each comes with the file that is to be asked for: itself, or one that is made with it.
+    """
+    lines = DAMAGED.read_text().splitlines() if DAMAGED.is_file() else []
+    listed = dict(line.split("\t") for line in lines)
     recorded = Times.now(()).entries if listed else {}
     # A call that was killed may have made some of it.
-    found = {path for path in listed if Path(path) not in recorded or not intact(Path(path), recorded[Path(path)])}
-    return sorted(found | {str(shard) for shard, _ in lost_shards(Path("results"))})
+    whole = {path for path in listed if Path(path) in recorded and intact(Path(path), recorded[Path(path)])}
+    lost = [str(shard) for shard, _ in lost_shards(Path("results"))]
+    return {path: target for path, target in listed.items() if path not in whole} | dict(zip(lost, lost, strict=True))
 
 
 def repair(rules: Iterable[Rule], lock: int, arguments: Sequence[str]) -> None:
@@ -162,7 +167,7 @@ def repair(rules: Iterable[Rule], lock: int, arguments: Sequence[str]) -> None:
         DAMAGED.unlink(missing_ok=True)
 
 
-def _by_rule(paths: Sequence[str], rules: Sequence[Rule]) -> list[dict[str, list[str]]]:
+def _by_rule(waiting: Mapping[str, str], rules: Sequence[Rule]) -> list[dict[str, list[str]]]:
     """Return for each rule, in the rules' order, what it has to be asked for, each with the files that are damaged.
 
     What no rule makes is named: it is another study's, or the user's own.
@@ -170,12 +175,12 @@ def _by_rule(paths: Sequence[str], rules: Sequence[Rule]) -> list[dict[str, list
     Raises:
         StudyError: a file cannot be made again as it was.
     """
-    if secret := [path for path in paths if path in IRREPLACEABLE]:
+    if secret := [path for path in waiting if path in IRREPLACEABLE]:
         raise StudyError(f"{secret[0]} is damaged, and every identifier depends on it; bring it back from a copy")
     parts: list[dict[str, list[str]]] = [{} for _ in rules]
-    for path in paths:
+    for path, asked in sorted(waiting.items()):
         # What no rule declares was made beside something that one does.
-        places = [(number, target) for target in [path, *_beside(path)] for number in _producers(target, rules)]
+        places = [(number, target) for target in [asked, *_beside(asked)] for number in _producers(target, rules)]
         if places:
             number, target = places[0]
             parts[number].setdefault(target, []).append(path)

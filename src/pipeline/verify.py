@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import ledger, weights
+from pipeline import ledger, lock, weights
 from pipeline.errors import StudyError
 from pipeline.files import sha256, write_text
 from pipeline.ledger import Entry
@@ -22,7 +22,7 @@ from pipeline.program import run
 from pipeline.progress import progress
 
 DAMAGED = Path("results/.damaged")
-"""What the next call makes again, one path a line."""
+"""What is damaged, and what the next call is to make because of it: two paths a line, mostly the same."""
 CHANGED, MISSING = "its content has changed", "it is missing"
 
 
@@ -135,9 +135,9 @@ def _weights(root: Path) -> Iterator[Fault]:
 
 def note_damaged(found: Iterable[Fault], root: Path = Path()) -> None:
     """Write what the next call makes again; nothing, where nothing is damaged."""
-    paths = sorted({str(fault.remake.relative_to(root)) for fault in found if fault.remake is not None})
-    if paths:
-        write_text(root / DAMAGED, "".join(f"{path}\n" for path in paths))
+    pairs = [(fault.path.relative_to(root), fault.remake.relative_to(root)) for fault in found if fault.remake]
+    if pairs:
+        write_text(root / DAMAGED, "".join(f"{path}\t{remake}\n" for path, remake in sorted(pairs)))
     else:
         (root / DAMAGED).unlink(missing_ok=True)
 
@@ -151,6 +151,8 @@ def main() -> None:
     root = arguments.results.parent
     if arguments.results.name != "results" or not arguments.results.is_dir():
         raise StudyError(f"{arguments.results} is no folder of results; name one that is called 'results'")
+    if not lock.hold(root / ".snakemake"):
+        raise StudyError("a call is running here; verify its artifacts when it has ended")
     found = faults(root)
     if arguments.repair:
         note_damaged(found, root)
