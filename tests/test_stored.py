@@ -159,7 +159,8 @@ def test_several_threads_get_what_they_ask_for(tmp_path: Path, monkeypatch: pyte
 def test_every_float16_is_the_same_number_in_float32() -> None:
     halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
     finite = halves[np.isfinite(halves)]
-    for some in (halves, finite, finite[:1], finite[:0], finite.reshape(-1, 2, 4)):
+    many = np.concatenate([finite, finite, halves, finite])
+    for some in (halves, finite, finite[:1], finite[:0], finite.reshape(-1, 2, 4), finite[::3], many):
         np.testing.assert_array_equal(widened(some).view(np.uint32), some.astype(np.float32).view(np.uint32))
 
 
