@@ -170,6 +170,7 @@ def report(found: list[Stage], images: int, seconds: float) -> Iterator[str]:
         line += f"{stage.megabytes:>7.0f}{stage.asked:>8}{longer:>23.1f}{larger:>9.0f}"
         yield line if stage.megabytes <= stage.asked else f"{line}  MORE THAN ASKED"
     yield f"a million images: {hours:.0f} processor hours, the sum of cpu s x ({MILLION} / {images})^power / 3600"
+    yield "the start of each job's interpreter, a second or two, is counted as if it grew: with few images far too much"
     yield f"powers other than 1: {', '.join(f'{name} {power:g}' for name, power in POWERS.items())}"
 
 

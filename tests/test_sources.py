@@ -196,7 +196,7 @@ def test_every_stage_with_a_command_line_is_tested_here() -> None:
 
 def test_files_are_sorted_exist_and_hold_the_packages_they_are_in() -> None:
     found = files("pipeline.train", "pipeline.heads.knn")
-    assert found == sorted(set(found))
+    assert list(found) == sorted(set(found))
     assert all(path.is_file() and path.suffix == ".py" for path in found)
     assert {SOURCE / "pipeline/__init__.py", SOURCE / "pipeline/heads/__init__.py"} <= set(found)
     assert SOURCE / "pipeline/evaluate.py" not in found

@@ -57,7 +57,8 @@ def take_over(heads: Path, made_from: str, files: Iterable[Path]) -> Path | None
     Returns:
         None where there is no such head, or its files are not what its record says.
     """
-    for record in sorted(heads.glob(f"*/*/*/{RECORD}")):
+    # Hidden folders last: they are of use where nothing else is left.
+    for record in sorted(heads.glob(f"*/*/*/{RECORD}"), key=lambda path: (path.parent.name.startswith("."), path)):
         known = _read(record)
         if known.get("made_from") == made_from and _copied(record.parent, known["files"], list(files)):
             return record.parent

@@ -99,9 +99,9 @@ def encoded(size: Size) -> float:
 
 
 def trained(size: Size) -> float:
-    """Return seconds: a million values a second on a processor, 100 on a device; 20 ms for a sample of a probe."""
+    """Return seconds: a million values a second on a processor, 100 on a device; 0.1 s for a sample of a probe."""
     if not size.passes:
-        return 600 + 0.02 * size.samples
+        return 600 + 0.1 * size.samples
     return 600 + size.samples * size.passes * size.values / (1e8 if size.device else 1e6)
 
 
@@ -127,7 +127,8 @@ NEEDS = {
     "decode": Need(batch, lambda size: 3 * encoded(size), device=True),
     "measure": Need(batch, of_shard(2e5), device=True),
     "embed": Need(batch, encoded, device=True),
-    "describe": Need(whole, lambda size: 1800 + size.samples * size.values / 2e6),
+    # It measures 2,000 samples, and holds whole values of at most 1 GiB of them, several times.
+    "describe": Need(fixed(4 * BASE_MB), lambda size: 1800 + min(size.samples, 2000) * size.values / 1e6),
     # The network, its gradient and Adam's two moments, and activations that are kept for the way back.
     "finetune": Need(lambda size: 8 * batch(size), tuned, device=True),
     "train": Need(whole, trained, device=True),
