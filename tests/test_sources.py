@@ -29,6 +29,9 @@ PLAIN = (
     "illustrate",
     "fetch",
     "convert",
+    "excerpt",
+    "salt",
+    "verify",
 )
 FAMILIES: dict[str, families.Kind] = {
     "synthesize": "benchmarks",
