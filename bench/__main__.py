@@ -29,6 +29,7 @@ SECTIONS: dict[str, list[Section]] = {
     "writing": [("", writing.measured)],
     "encoding": [
         ("the bare model on images in memory", encoding.throughput),
+        ("the bare model on latents in memory", encoding.decoding),
         ("the same, one image at a time", encoding.accelerated),
         ("the model, one batch and fixed buffers", encoding.memory),
     ],
