@@ -29,7 +29,7 @@ chaos: .venv/installed
 fuzz: .venv/installed
 	PYTHONPATH="$(PYTHONPATH):$(CURDIR)" python -m tests.fuzz --count 100000 --workers $(CORES)
 
-# The ratios to which reading is held, side by side with what they are of.
+# The ratios of docs/performance.md, side by side with what they are of; results/bench.csv has them, too.
 bench: .venv/installed
 	PYTHONPATH="$(PYTHONPATH):$(CURDIR)" OMP_NUM_THREADS=1 python -m bench
 

@@ -30,6 +30,7 @@ SECTIONS: dict[str, list[Section]] = {
     "integrity": [("writing the same without them", integrity.writing)],
     "encoding": [
         ("the bare model on images in memory", encoding.throughput),
+        ("the bare model on latents in memory", encoding.decoding),
         ("the same, one image at a time", encoding.accelerated),
         ("the model, one batch and fixed buffers", encoding.memory),
     ],

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bench.measure import Row, in_turn
 from pipeline.autoencoders import Autoencoder, at_a_time
+from pipeline.decode import decode
 from pipeline.encode import Target, encode, lay_out_latents, read_spec
 from pipeline.natural_images import natural_images
 from pipeline.store import Layout, Rows, lay_out, to_grid, write_shard
@@ -73,10 +74,28 @@ def throughput(folder: Path) -> Iterator[Row]:
         target = Target(folder / f"{name}.zarr", 0, folder / f"{name}.safetensors")
         lay_out_latents(images, spec, 1, target.store)
         ours = partial(encode, Rows(images), target, autoencoder, batch, {})
-        ratio, times = in_turn(ours, partial(bare, autoencoder, Rows(images).read(0, count), batch), 5)
+        ratio, times = in_turn(ours, partial(bare, autoencoder.encode, Rows(images).read(0, count), batch), 5)
         yield Row(
             f"encoding with {name}: share of the bare model's speed", ratio, 0.9, True, f"{count} images, {times}"
         )
+
+
+def decoding(folder: Path) -> Iterator[Row]:
+    """The share of the bare decoder's speed that is left with reading, rounding to the grid and durable writing."""
+    for name in ("kl", "tiny"):
+        spec = read_spec(json.dumps(entries()[name]))
+        autoencoder = spec.load(3)
+        batch = at_a_time(autoencoder, (3, 64, 64), decoding=True)
+        images = store(folder / f"{name}-decoded.zarr", 64, 2 * FEWEST)
+        target = Target(folder / f"{name}-codes.zarr", 0, folder / f"{name}-codes.safetensors")
+        lay_out_latents(images, spec, 1, target.store)
+        encode(Rows(images), target, autoencoder, batch, {})
+        codes = Rows(target.store)
+        ours = partial(decode, codes, images, 0, autoencoder, batch, {})
+        latents = codes.read(0, len(codes))
+        ratio, times = in_turn(ours, partial(bare, autoencoder.decode, latents, batch), 5)
+        what = f"decoding with {name}: share of the bare model's speed"
+        yield Row(what, ratio, 0.9, True, f"{len(codes)} images, {times}")
 
 
 def accelerated(folder: Path) -> Iterator[Row]:
@@ -98,7 +117,7 @@ def accelerated(folder: Path) -> Iterator[Row]:
         batch = at_a_time(autoencoder, (3, 256, 256))
         runs.append((partial(encode, Rows(images), target, autoencoder, batch, {}), autoencoder))
     (whole, autoencoder), (other, _) = runs
-    one_by_one = partial(bare, autoencoder, Rows(images).read(0, FEWEST), 1)
+    one_by_one = partial(bare, autoencoder.encode, Rows(images).read(0, FEWEST), 1)
     ratio, times = in_turn(whole, one_by_one, 5)
     yield Row(loop, ratio, 3, True, f"{FEWEST} images of 256 pixels, {times}")
     ratio, times = in_turn(other, whole, 5)
@@ -107,16 +126,16 @@ def accelerated(folder: Path) -> Iterator[Row]:
 
 def _count(autoencoder: Autoencoder, batch: int) -> int:
     pixels = np.zeros((FEWEST, 3, 64, 64), np.float32)
-    bare(autoencoder, pixels, batch)
+    bare(autoencoder.encode, pixels, batch)
     start = time.perf_counter()
-    bare(autoencoder, pixels, batch)
+    bare(autoencoder.encode, pixels, batch)
     return FEWEST * math.ceil(1 / (time.perf_counter() - start))
 
 
-def bare(autoencoder: Autoencoder, pixels: NDArray[np.float32], batch: int) -> None:
-    """Encode images that are in memory and forget the latents."""
-    for at in range(0, len(pixels), batch):
-        autoencoder.encode(pixels[at : at + batch])
+def bare(compute: Callable[[NDArray[np.float32]], object], values: NDArray[np.float32], batch: int) -> None:
+    """Encode or decode what is in memory and forget what comes of it."""
+    for at in range(0, len(values), batch):
+        compute(values[at : at + batch])
 
 
 def memory(folder: Path) -> Iterator[Row]:
