@@ -5,14 +5,10 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src
 
-.PHONY: gap-table doctor explain test fuzz bench calibrate lint format lock clean-environment
+.PHONY: gap-table test fuzz bench calibrate lint format lock clean-environment
 
 gap-table: .venv/installed
 	snakemake --cores $(CORES) results/gap_table.csv results/gap_table.html
-
-# Is everything in order, and what would run and why: CONFIG=my-study.yaml asks of your study.
-doctor explain: .venv/installed
-	python -m pipeline $@ $(if $(CONFIG),--configfile $(CONFIG))
 
 test: lint
 	python -m pytest tests --numprocesses 2 --dist loadfile
@@ -59,3 +55,8 @@ lock: .venv/installed
 
 clean-environment:
 	rm -rf .venv
+
+# Is everything in order, and what would run and why: of your study with CONFIG=my-study.yaml.
+.PHONY: doctor explain
+doctor explain: .venv/installed
+	python -m pipeline $@ $(if $(CONFIG),--configfile $(CONFIG))
