@@ -5,14 +5,10 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src
 
-.PHONY: environment gap-table doctor explain test verify chaos fuzz bench scale calibrate lint format lock reference docs clean-environment
+.PHONY: environment gap-table test verify chaos fuzz bench scale calibrate lint format lock reference docs clean-environment
 
 gap-table: .venv/installed
 	snakemake --cores $(CORES) results/gap_table.csv results/report.html
-
-# Is everything in order, and what would run and why: CONFIG=my-study.yaml asks of your study.
-doctor explain: .venv/installed
-	python -m pipeline $@ $(if $(CONFIG),--configfile $(CONFIG))
 
 test: lint
 	python -m pytest tests --numprocesses 2 --dist loadfile
@@ -81,3 +77,8 @@ docs: .venv/installed
 
 clean-environment:
 	rm -rf .venv
+
+# Is everything in order, and what would run and why: of your study with CONFIG=my-study.yaml.
+.PHONY: doctor explain
+doctor explain: .venv/installed
+	python -m pipeline $@ $(if $(CONFIG),--configfile $(CONFIG))

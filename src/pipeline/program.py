@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipeline import ledger, pool
+from pipeline import ledger
 from pipeline.errors import StudyError
+from pipeline.pool import offer
 
 DETAILS = Path("private/errors.txt")
 """Where the names of patients' files stand that an error is about: never in a log."""
@@ -26,7 +27,6 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
         ledger.close()
-        pool.offer()
     except StudyError as error:
         sys.exit(f"{_places(error)}error: {told(error)}")
     except ValidationError as error:
@@ -40,6 +40,9 @@ def run(main: Callable[[], None]) -> None:
             f"{_places(error)}error: {type(error).__name__} in {Path(last.filename).name}, line {last.lineno} "
             f"(its message is at the end of {DETAILS}; please report this, with what {TRACEBACK}=1 adds)"
         )
+    else:
+        # What was made is whole, and on the disk.
+        offer()
 
 
 def _places(error: BaseException) -> str:

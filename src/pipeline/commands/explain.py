@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def perform(asked: argparse.Namespace) -> None:
         print("\n".join(f"  {job.rule}: {job.output}: {job.why}" for job in planned))
 
 
+@dataclass(frozen=True)
 class Job:
     """One job that would run.
 
@@ -63,8 +65,9 @@ class Job:
         why: the cause, as half a sentence.
     """
 
-    def __init__(self, rule: str, output: str, why: str) -> None:
-        self.rule, self.output, self.why = rule, output, why
+    rule: str
+    output: str
+    why: str
 
 
 def plan(targets: Sequence[str], configfile: Path | None) -> tuple[list[Job], Counter[str]]:

@@ -122,7 +122,7 @@ class Store:
 def _manifests(path: Path, shards: int) -> dict[int, Manifest]:
     """Return the manifests of the shards that are there; raise StudyError for a shard that is not what one says."""
     found = {}
-    for number in range(shards):
+    for number in progress(range(shards), shards, "comparing", " shards"):
         shard, manifest = shard_path(path, number), path.with_suffix("") / f"{number}.json"
         if not shard.is_file():
             continue
