@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -22,6 +23,8 @@ NOT_RUN = {
     "PYTHONPATH=src python -m pipeline.fetch --pin flux.1-dev": "tests/test_fetch.py calls it, on a hub of its own",
 }
 """Commands of the documentation that are not run here, and why."""
+pytestmark = pytest.mark.timeout(2400)
+"""Seconds: the study of the tutorial takes a minute of two cores, and many on a machine that is busy."""
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 HOWTOS = ("howto-dataset", "howto-autoencoder", "howto-weights", "reading", "publishing", "module", "howto-head")
 """Pages whose commands are for the study that the tutorial leaves."""
@@ -73,16 +76,22 @@ def clean_copy(folder: Path) -> Path:
 
 def typed(folder: Path, commands: list[str]) -> str:
     """Run commands one after the other in one shell, which ends with the first that fails; return what was printed."""
-    done = subprocess.run(
+    process = subprocess.Popen(
         ["bash", "-euo", "pipefail", "-c", "\n".join(commands)],
         cwd=folder,
-        env=environment() | {"OMP_NUM_THREADS": "1", "PATH": os.environ["PATH"]},
+        env=environment() | {"OMP_NUM_THREADS": "1"},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
-    assert not done.returncode, done.stdout[-6000:]
-    return done.stdout
+    try:
+        printed, _ = process.communicate()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert not process.returncode, printed[-6000:]
+    return printed
 
 
 def changed(folder: Path) -> str:

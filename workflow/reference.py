@@ -38,7 +38,13 @@ TITLES = {"datasets": "Data set"}
 """Titles of kinds of entries that are not their names."""
 UNIT = re.compile(r"\s*\[(?P<unit>[^\[\]]+)\]$")
 PLAIN = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true` or `false`"}
-LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+LIMITS = {
+    "minimum": "≥",
+    "exclusiveMinimum": ">",
+    "maximum": "≤",
+    "exclusiveMaximum": "<",
+    "multipleOf": "a multiple of",
+}
 
 
 @dataclass(frozen=True)
