@@ -1,6 +1,7 @@
 """Where a study comes from is said completely, and without what belongs to the machine or to patients."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,7 @@ def test_weights_are_told_by_the_hash_that_made_the_latents(tmp_path: Path) -> N
     assert (other.sha256, other.file, other.source) == ("f" * 64, "", "")
     assert found.tables == {"gap_table.csv": sha256(tmp_path / "gap_table.csv")}
     assert found.software["numpy"] == np.__version__
+    assert re.fullmatch("[0-9a-f]{40}(-dirty)?|not a git checkout", found.software["this workflow, commit"])
     page = origin.section(found)
     parsed(page)
     assert "not in the table of weights" in page

@@ -150,7 +150,7 @@ def learning_figure(found: Curves, rows: Sequence[Row], asked: pd.DataFrame) -> 
 
 
 def _draw_needed(ax: Axes, record: Record | None, score: float, bottom: float) -> None:
-    """Mark the share of labels with which images reach what latents score with all labels, where it was measured."""
+    """Mark the share of labels with which images reach what latents score with all, where it was measured."""
     if record is None or record["bound"] or not record["value"] > 0:
         return
     share = 1 / float(record["value"])
