@@ -3,6 +3,7 @@
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,7 +130,7 @@ def test_controls_and_what_has_no_decoder_are_never_chosen(tmp_path: Path) -> No
     results = study(tmp_path)
     for found in choices(results, tmp_path):
         assert {one.autoencoder for one in found.rows} == {"a", "b"}
-    nan = {
+    nan: dict[str, Any] = {
         name + end: math.nan
         for name in ("reconstruction", "information_loss", "learnability_gap")
         for end in ("", "_low", "_high")

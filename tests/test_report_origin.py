@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from tests.report_rows import cells, parsed
 ABOUT = {"split": "folds", "duplicates": 2, "merged_patients": 0, "contradictions": 1, "dropped": 0}
 
 
-def index(**changes: object) -> pd.DataFrame:
+def index(**changes: Any) -> pd.DataFrame:  # noqa: ANN401 - columns of any kind
     """Twelve samples of six patients in three folds, two classes."""
     rows = np.arange(12)
     table = pd.DataFrame(

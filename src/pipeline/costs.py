@@ -15,10 +15,10 @@ class Cost(Spec):
     """Samples in a batch, of training and of inference."""
     rounds: Annotated[int, Field(ge=1)] = 5
     """How many turns each space is timed for; what is reported are medians."""
-    reported: bool = False
-    """Whether costs are measured with the study and shown in its report; `snakemake results/cost.csv` always works."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """What networks compute in; parameters are float32."""
+    reported: bool = False
+    """Whether costs are measured with the study and shown in its report; `snakemake results/cost.csv` always works."""
 
     def settings(self) -> str:
         """Return how costs are measured as one sorted line of JSON: without whether they are shown."""
