@@ -5,13 +5,25 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src
 
-.PHONY: gap-table test fuzz bench calibrate lint format lock clean-environment
+.PHONY: environment gap-table doctor explain test verify chaos fuzz bench scale calibrate lint format lock reference docs clean-environment
 
 gap-table: .venv/installed
 	snakemake --cores $(CORES) results/gap_table.csv results/report.html
 
+# Is everything in order, and what would run and why: CONFIG=my-study.yaml asks of your study.
+doctor explain: .venv/installed
+	python -m pipeline $@ $(if $(CONFIG),--configfile $(CONFIG))
+
 test: lint
 	python -m pytest tests --numprocesses 2 --dist loadfile
+
+# Read all artifacts again, name what is damaged, and let the next call make just that again.
+verify: .venv/installed
+	python -m pipeline.verify --repair
+
+# Fifty killed calls, full and read-only disks, and a thousand random faults; `make test` has a few of each.
+chaos: .venv/installed
+	PYTHONPATH="$(PYTHONPATH):$(CURDIR)" OMP_NUM_THREADS=1 python -m tests.chaos
 
 # A hundred thousand damaged files; `make test` takes the first ten thousand of them.
 fuzz: .venv/installed
@@ -21,6 +33,10 @@ fuzz: .venv/installed
 bench: .venv/installed
 	PYTHONPATH="$(PYTHONPATH):$(CURDIR)" OMP_NUM_THREADS=1 python -m bench
 
+# 20,000 generated images through a Slurm cluster on this machine, which must have Slurm installed (`slurm-wlm`, `munge`).
+scale: .venv/installed
+	PYTHONPATH="$(PYTHONPATH):$(CURDIR)" python -m bench.scale
+
 # What is measured where the answer is known, beside the answer.
 calibrate: .venv/installed
 	PYTHONPATH="$(PYTHONPATH):$(CURDIR)" OMP_NUM_THREADS=1 python -m bench.calibrate
@@ -28,14 +44,14 @@ calibrate: .venv/installed
 lint: .venv/installed
 	ruff check .
 	ruff format --check .
-	snakefmt --check Snakefile workflow/rules
+	snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	mypy
 	snakemake --lint
 
 format: .venv/installed
 	ruff check --fix .
 	ruff format .
-	snakefmt Snakefile workflow/rules
+	snakefmt Snakefile workflow/Snakefile workflow/rules
 
 # TORCH=cpu takes torch's processor-only build, TORCH=cuda the package index's own with its accelerator libraries; unsaid,
 # it is cpu where no accelerator is seen and pip's sources hold that build. The stamp comes last, so an interrupted
@@ -50,8 +66,18 @@ INSTALL := $(BIN)/python -m pip install --quiet --no-deps --require-hashes --req
 	$(BIN)/python -m pip check
 	touch $@
 
+environment: .venv/installed
+
 lock: .venv/installed
 	python workflow/envs/lock.py
+
+# Every key of a configuration, from the classes that read it.
+reference: .venv/installed
+	python workflow/reference.py
+
+# The documentation as a site that needs no network: site/index.html.
+docs: .venv/installed
+	zensical build --clean --strict
 
 clean-environment:
 	rm -rf .venv

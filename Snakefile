@@ -14,12 +14,15 @@ include: "workflow/rules/standardize.smk"
 include: "workflow/rules/decode.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/describe.smk"
+include: "workflow/rules/denoise.smk"
+include: "workflow/rules/diffusability.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/cost.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/conclude.smk"
 include: "workflow/rules/tabulate.smk"
 include: "workflow/rules/pretrain.smk"
+include: "workflow/rules/repair.smk"
 
 
 rule all:
@@ -38,4 +41,5 @@ rule all:
             ],
         ),
         "results/depth.png",
+        plan.diffusability_tables(),
     localrule: True

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from bench import oracles, trained_denoisers
 from bench.known_answers import (
     CNN,
     TwoNormals,
@@ -163,6 +164,8 @@ CHECKS: tuple[Callable[[], Iterator[Row]], ...] = (
     noisy_labels,
     mixtures,
     noise_conditioned,
+    *oracles.CHECKS,
+    *trained_denoisers.CHECKS,
 )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.measure import Row, in_turn
-from pipeline.autoencoders import Autoencoder, batch_size
+from pipeline.autoencoders import Autoencoder, at_a_time
 from pipeline.encode import Target, encode, lay_out_latents, read_spec
 from pipeline.natural_images import natural_images
 from pipeline.store import Layout, Rows, lay_out, to_grid, write_shard
@@ -66,7 +66,8 @@ def throughput(folder: Path) -> Iterator[Row]:
     """
     for name in [name for name in ("kl", "vq", "tiny", "taef2", "vaelight") if name in entries()]:
         spec = read_spec(json.dumps(entries()[name]))
-        autoencoder, batch = spec.load(3), batch_size((3, 64, 64))
+        autoencoder = spec.load(3)
+        batch = at_a_time(autoencoder, (3, 64, 64))
         count = _count(autoencoder, batch)
         images = store(folder / f"{name}-images.zarr", 64, count)
         target = Target(folder / f"{name}.zarr", 0, folder / f"{name}.safetensors")
@@ -76,6 +77,32 @@ def throughput(folder: Path) -> Iterator[Row]:
         yield Row(
             f"encoding with {name}: share of the bare model's speed", ratio, 0.9, True, f"{count} images, {times}"
         )
+
+
+def accelerated(folder: Path) -> Iterator[Row]:
+    """On an accelerator: a shard against a loop over its images, in float32, and in bfloat16 against float32."""
+    import torch
+
+    loop, reduced = "encoding with kl on CUDA: times faster", "encoding with kl on CUDA, bfloat16: times faster"
+    if not torch.cuda.is_available():
+        for what, bound, low in ((loop, 3, True), (reduced, 0, None)):
+            yield Row(what, None, bound, low, "not yet measured: no CUDA device")
+        return
+    images = store(folder / "cuda-images.zarr", 256, FEWEST)
+    runs = []
+    for precision in ("float32", "bfloat16"):
+        spec = read_spec(json.dumps(entries()["kl"] | {"precision": precision}))
+        autoencoder = spec.load(3)
+        target = Target(folder / f"cuda-{precision}.zarr", 0, folder / f"cuda-{precision}.safetensors")
+        lay_out_latents(images, spec, 1, target.store)
+        batch = at_a_time(autoencoder, (3, 256, 256))
+        runs.append((partial(encode, Rows(images), target, autoencoder, batch, {}), autoencoder))
+    (whole, autoencoder), (other, _) = runs
+    one_by_one = partial(bare, autoencoder, Rows(images).read(0, FEWEST), 1)
+    ratio, times = in_turn(whole, one_by_one, 5)
+    yield Row(loop, ratio, 3, True, f"{FEWEST} images of 256 pixels, {times}")
+    ratio, times = in_turn(other, whole, 5)
+    yield Row(reduced, ratio, note=times, than="the same in float32")
 
 
 def _count(autoencoder: Autoencoder, batch: int) -> int:
@@ -110,7 +137,8 @@ def _peak(folder: Path, images: Path, entry: dict[str, Any], part: str) -> int:
 def child(folder: Path, images: Path, entry: str, part: str) -> None:
     """Encode a shard, or one batch, and print the most memory that this process had, in bytes."""
     spec, rows = read_spec(entry), Rows(images)
-    autoencoder, batch = spec.load_for(rows.shape), batch_size(rows.shape)
+    autoencoder = spec.load_for(rows.shape)
+    batch = at_a_time(autoencoder, rows.shape)
     if part == "shard":
         target = Target(folder / "memory.zarr", 0, folder / "memory.safetensors")
         lay_out_latents(images, spec, 1, target.store)

@@ -1,10 +1,17 @@
 """Ratios of times that a busy machine does not spoil: both sides in turn, many times, and the median of the ratios."""
 
+import csv
+import os
+import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from pipeline.files import write_atomically
+
+COLUMNS = ("name", "value", "relative to", "bound", "met", "machine")
 
 
 @dataclass(frozen=True)
@@ -13,39 +20,84 @@ class Row:
 
     Attributes:
         what: what was measured.
-        ratio: the measured ratio, or size.
+        ratio: the measured ratio, or size; None where it could not be measured here.
         bound: what it must be.
         low: whether the bound is a lowest (True) or a highest value; None where nothing is demanded.
-        note: absolute numbers, for a person.
+        note: absolute numbers, for a person; or why nothing was measured.
+        than: what it is relative to, or the unit.
     """
 
     what: str
-    ratio: float
+    ratio: float | None
     bound: float = 0.0
     low: bool | None = None
     note: str = ""
+    than: str = ""
 
     def holds(self) -> bool:
-        """Tell whether the bound is kept."""
-        if self.low is None:
+        """Tell whether the bound is kept, or nothing was measured that could break it."""
+        if self.low is None or self.ratio is None:
             return True
         return self.ratio >= self.bound if self.low else self.ratio <= self.bound
 
+    @property
+    def demanded(self) -> str:
+        """The bound with its sign; empty where there is none."""
+        return "" if self.low is None else f"{'>=' if self.low else '<='} {self.bound:g}"
+
+    @property
+    def met(self) -> str:
+        """Whether the bound is kept, in a word."""
+        if self.ratio is None:
+            return "not yet measured"
+        return "" if self.low is None else "yes" if self.holds() else "no"
+
     def __str__(self) -> str:
-        sign = {True: ">=", False: "<=", None: "  "}[self.low]
-        bound = "" if self.low is None else f"{sign} {self.bound:g}"
-        return f"{self.what:<58}{self.ratio:>10.3g}  {bound:<9}{'' if self.holds() else 'MISSED':<8}{self.note}"
+        ratio = f"{'-':>10}" if self.ratio is None else f"{self.ratio:>10.3g}"
+        about = "; ".join(part for part in (self.than, self.note) if part)
+        return f"{self.what:<62}{ratio}  {self.demanded:<9}{'' if self.holds() else 'MISSED':<8}{about}"
+
+
+def write(rows: Iterable[Row], path: Path) -> None:
+    """Write rows as a table of `COLUMNS`, with the machine that they were measured on."""
+
+    def fill(temporary: Path) -> None:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            lines = csv.writer(file, lineterminator="\n")
+            lines.writerow(COLUMNS)
+            for row in rows:
+                value = "" if row.ratio is None else f"{row.ratio:.4g}"
+                lines.writerow([row.what.strip(), value, row.than, row.demanded, row.met, machine()])
+
+    write_atomically(path, fill)
+
+
+def machine() -> str:
+    """Return the processor, its cores, whether they are a virtual machine's, and the accelerator."""
+    import torch
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    known = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parts = [known.get("model name") or platform.machine(), f"{cores} cores"]
+    parts += ["virtual machine"] if "hypervisor" in known.get("flags", "").split() else []
+    parts.append(torch.cuda.get_device_name() if torch.cuda.is_available() else "no CUDA device")
+    return ", ".join(parts)
 
 
 def in_turn(ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 15) -> tuple[float, str]:
     """Return the median of theirs / ours over rounds of both, and the median times in milliseconds as text."""
-    pairs = [(_seconds(ours), _seconds(theirs)) for _ in range(rounds + 1)][1:]
+    pairs = [(seconds(ours), seconds(theirs)) for _ in range(rounds + 1)][1:]
     ratio = statistics.median(other / own for own, other in pairs)
     own, other = (1000 * statistics.median(times) for times in zip(*pairs, strict=True))
     return ratio, f"{own:.3g} ms against {other:.3g} ms"
 
 
-def _seconds(function: Callable[[], object]) -> float:
+def seconds(function: Callable[[], object]) -> float:
+    """Return how long a function takes."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pipeline import views
 from pipeline.augment import augment, augmented, draw, rotated
 from pipeline.errors import StudyError
-from pipeline.launch import lost_shards
 from pipeline.plan import Plan
+from pipeline.repair import lost_shards
 from pipeline.store import Layout, Manifest, Rows, check, lay_out, shard_path, to_grid, write_shard
 from pipeline.study import Study
 from pipeline.views import Augmentation

@@ -1,6 +1,5 @@
 """docs/autoencoders.md has every family, with the numbers of what is published, and configurations that are read."""
 
-import importlib
 import re
 from typing import Any
 
@@ -10,14 +9,12 @@ import yaml
 from pipeline import families
 from pipeline.study import Study
 from pipeline.weights import Table
-from tests.autoencoder_entries import ENTRIES, RECIPES, ROOT
+from tests.autoencoder_entries import ROOT
 from tests.published import PUBLISHED
 
 DOCUMENT = (ROOT / "docs" / "autoencoders.md").read_text()
-CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 DATASETS = {"images": {"family": "folders", "root": "images", "pixels": {"size": 64}, "classes": ["a", "b"]}}
 STUDIES = re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL)
-COMMON = {"family", "tile", "latent_dtype", "space", "precision"}
 
 
 def rows(text: str, heading: str) -> dict[str, list[str]]:
@@ -47,14 +44,6 @@ def test_every_configuration_in_the_document_is_read(text: str) -> None:
     study: dict[str, Any] = {"datasets": DATASETS, "heads": {"knn": {"family": "knn"}}, **yaml.safe_load(text)}
     assert len(Study(study).autoencoders) >= 2
     assert len(STUDIES) >= 2
-
-
-@pytest.mark.parametrize("family", sorted({*ENTRIES, *RECIPES}))
-def test_every_key_of_a_family_is_among_its_keys(family: str) -> None:
-    fields = importlib.import_module(families.module_name("autoencoders", family)).Spec.model_fields
-    section = CONFIGURATION[CONFIGURATION.index("## Autoencoders") : CONFIGURATION.index("## Heads")]
-    described = section[section.index("### Fine-tuning") :] if family in RECIPES else rows(section, "family")[family][1]
-    assert set(fields) - COMMON <= set(re.findall(r"`([a-z_]+)`", described))
 
 
 def test_the_weights_are_those_of_the_table_of_weights() -> None:

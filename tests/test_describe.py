@@ -16,8 +16,8 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import KNeighborsClassifier
 
 from pipeline import covariates, describe
-from pipeline.covariates import debiased_cka, linear_cka, separability, spectral_exponent, squared_distances
-from pipeline.describe import draw, gram, look, pooled, standardised
+from pipeline.covariates import debiased_cka, gram, linear_cka, separability, spectral_exponent, squared_distances
+from pipeline.describe import draw, look, pooled, standardised
 from pipeline.errors import StudyError
 from pipeline.heads import Space
 from pipeline.pooling import features

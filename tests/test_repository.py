@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from tests.studies import ROOT
 
@@ -35,11 +36,17 @@ def test_every_dependency_that_is_stated_is_pinned() -> None:
 
 def test_the_conda_environment_has_the_same_pins() -> None:
     environment = yaml.safe_load((ROOT / "workflow/envs/pipeline.yaml").read_text())
-    pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
-    files = [line.removeprefix("-r ") for line in pip if line.startswith("-r ")]
-    resolved = [(ROOT / "workflow/envs" / file).resolve() for file in files]
-    assert resolved == [ROOT / "requirements.lock", ROOT / "requirements-cuda.lock"]
-    assert "--require-hashes" in pip
+    flag, *lines = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    assert flag == "--require-hashes"
+    assert "//" not in "".join(lines)
+    requirements = [Requirement(line.split(" --hash=")[0]) for line in lines]
+    assert all(re.search(r"( --hash=sha256:[0-9a-f]{64})+$", line) for line in lines)
+    joined = "".join((ROOT / name).read_text() for name in ("requirements.lock", "requirements-cuda.lock"))
+    stated = [(match["name"], match["version"]) for match in PIN.finditer(joined)]
+    assert [(found.name, str(found.specifier).removeprefix("==")) for found in requirements] == stated
+    assert [re.findall(r"sha256:\w+", line) for line in lines] == [
+        re.findall(r"sha256:\w+", block) for block in re.split(r"\n(?=\S)", joined.strip())
+    ]
 
 
 def test_torch_is_the_same_version_in_both_builds() -> None:
@@ -66,7 +73,7 @@ def test_the_slurm_profile_is_found_by_its_name() -> None:
 
 def test_every_stage_has_a_rule_file_a_module_and_a_test() -> None:
     stages = [path.stem for path in (ROOT / "workflow/rules").glob("*.smk") if path.stem != "study"]
-    assert len(stages) == 18
+    assert len(stages) == 20
     for stage in stages:
         assert (ROOT / f"src/pipeline/{stage}.py").is_file()
         assert (ROOT / f"tests/test_{stage}.py").is_file()

@@ -31,6 +31,19 @@ def trained(heads: Path, autoencoder: str, made_from: str) -> Path:
     return folder
 
 
+def test_files_of_the_same_name_count_each(index: Path, tmp_path: Path) -> None:
+    code = [tmp_path / "heads/__init__.py", tmp_path / "networks/__init__.py"]
+    for path in code:
+        path.parent.mkdir()
+        path.write_text("1")
+    first = reuse.identity([VALUES], index, {}, code)
+    for path in code:
+        path.write_text("2")
+        assert reuse.identity([VALUES], index, {}, code) != first
+        path.write_text("1")
+    assert reuse.identity([VALUES], index, {}, code) == first
+
+
 def test_the_identity_depends_on_values_labels_settings_and_code(index: Path, tmp_path: Path) -> None:
     code = tmp_path / "head.py"
     code.write_text("1")

@@ -25,9 +25,13 @@ PLAIN = (
     "correlate",
     "tabulate",
     "collect",
+    "penalties",
     "illustrate",
     "fetch",
     "convert",
+    "excerpt",
+    "salt",
+    "verify",
 )
 FAMILIES: dict[str, families.Kind] = {
     "synthesize": "benchmarks",
@@ -37,6 +41,9 @@ FAMILIES: dict[str, families.Kind] = {
     "decode": "autoencoders",
     "train": "heads",
     "cost": "heads",
+    "denoise": "denoisers",
+    "diffusability": "denoisers",
+    "encoder_geometry": "autoencoders",
 }
 MADE_OF_OTHERS = ("by-space", "distilled")
 """Heads whose parts are heads of other families."""
@@ -85,7 +92,7 @@ def exercise(stage, module):
     if module is None:
         return
     spec, family = sys.modules[module].Spec, module.rsplit(".")[-1].replace("_", "-")
-    if stage in ("pipeline.encode", "pipeline.decode"):
+    if stage in ("pipeline.encode", "pipeline.decode", "pipeline.encoder_geometry"):
         entry = {"family": family, "stride": 4, "seed": 0, "weights": folder + "/none", "keep": 4, "quality": 75}
         entry |= {"encoder": folder + "/none", "decoder": folder + "/none", "encoder_range": [0, 1]}
         entry |= {"folder": shipped.get(family, folder), "model": "resnet10t", "parent": "x"}
@@ -105,6 +112,13 @@ def exercise(stage, module):
         small |= {"pixels": part, "latents": part} if family == "by-space" else {}
         support = heads.Support(np.zeros((1, 4, 2), np.float32) if family == "distilled" else None)
         spec(family=family, **small).fit(space, folds.Split(0, *np.arange(12).reshape(3, 4)), 0, support)
+    if stage in ("pipeline.denoise", "pipeline.diffusability"):
+        made, values = sys.modules["pipeline.denoisers"], np.random.default_rng(0).random((12, 1, 8, 8), np.float32)
+        space = made.Space(lambda rows: values[rows], (1, 8, 8), *np.arange(12).reshape(2, 6), np.arange(12))
+        small = {"steps": 1, "channels": [8, 8], "width": 16, "depth": 1}
+        small = {key: value for key, value in small.items() if key in spec.model_fields}
+        fitted, how = spec(family=family, **small).fit(space), sys.modules["pipeline.diffusion"].Diffusability()
+        list(spec(family=family, **small).measure(fitted.tensors, space, [1.0], how))
     if stage == "pipeline.finetune" and family in ("diffusers-kl", "diffusers-tiny"):
         stage, folds = sys.modules["pipeline.finetune"], sys.modules["pipeline.folds"]
         parent, split = spec(family=family, folder=shipped[family]), folds.Split(0, *np.arange(6).reshape(3, 2))
@@ -185,7 +199,7 @@ def test_every_stage_with_a_command_line_is_tested_here() -> None:
 
 def test_files_are_sorted_exist_and_hold_the_packages_they_are_in() -> None:
     found = files("pipeline.train", "pipeline.heads.knn")
-    assert found == sorted(set(found))
+    assert list(found) == sorted(set(found))
     assert all(path.is_file() and path.suffix == ".py" for path in found)
     assert {SOURCE / "pipeline/__init__.py", SOURCE / "pipeline/heads/__init__.py"} <= set(found)
     assert SOURCE / "pipeline/evaluate.py" not in found

@@ -124,9 +124,33 @@ def test_a_program_that_is_told_to_end_goes_on_in_the_next_call_with_the_same_by
     assert len(kept) == 4
     done = call(store, ended, entry)
     assert done.returncode == 0, done.stderr
-    assert not (ended / "unfinished").exists()
+    assert not list((ended / "unfinished").glob("fold*"))
     for name in ("p.parquet", "o.parquet", "t.parquet", "h.safetensors", "c.csv"):
         assert (ended / name).read_bytes() == (undisturbed / name).read_bytes(), name
+
+
+def test_a_finished_head_whose_files_are_deleted_is_not_trained_again(store: Path, tmp_path: Path) -> None:
+    """As Snakemake does with the outputs of all jobs of a batch job in which one fails."""
+    folder = tmp_path / "heads" / "lossy" / "latent" / "knn"
+    folder.mkdir(parents=True)
+    words = command(store, folder, {"family": "knn"})
+    words[words.index("--heads") + 1] = str(tmp_path / "heads")
+    words[words.index("--unfinished") + 1] = str(folder.with_name(".knn"))
+    subprocess.run(words, check=True, capture_output=True)
+    outputs = [folder / name for name in ("p.parquet", "o.parquet", "t.parquet", "h.safetensors", "c.csv")]
+    before = [path.read_bytes() for path in outputs]
+    for path in [*outputs, folder / "made_from.json"]:
+        path.unlink()
+    again = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert "copied from" in again.stderr
+    assert [path.read_bytes() for path in outputs] == before
+
+    # A damaged file is damaged under both names, and is made again.
+    (folder / "p.parquet").write_bytes(b"damaged")
+    for path in outputs:
+        path.unlink()
+    again = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert [path.read_bytes() for path in outputs] == before
 
 
 def test_the_program_writes_predictions_weights_and_curves(store: Path, tmp_path: Path) -> None:

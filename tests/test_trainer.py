@@ -19,6 +19,7 @@ from pipeline.heads import Fitted, Space, Support, channel_statistics
 from pipeline.networks import inputs, trainer
 from pipeline.networks.inputs import Inputs, augmented, drawn, resized
 from pipeline.networks.schedule import Schedule
+from pipeline.shuffle import Shuffle
 from pipeline.trained import Augmentation, Noise, TrainedSpec
 
 SPLIT = Split(0, np.arange(0, 20), np.arange(20, 28), np.arange(28, 36))
@@ -285,7 +286,7 @@ def test_inputs_have_the_deviation_that_is_expected_by_statistics_of_the_trainin
 
 def test_every_view_is_drawn_as_often_as_the_sample_itself() -> None:
     training = trainer._Training(
-        spec(), trainer.build(spec(), space(views=3)), space(views=3), SPLIT, 0, Support(), 0.0
+        spec(), trainer.build(spec(), space(views=3)), space(views=3), SPLIT, 0, Support(), 0.0, Shuffle(32, True)
     )
     views = np.concatenate([training._drawn(epoch)[1].numpy() for epoch in range(200)])
     assert stats.chisquare(np.bincount(views, minlength=4)).pvalue > 1e-3

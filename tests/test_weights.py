@@ -126,9 +126,15 @@ def test_what_is_wrong_in_the_table_is_named(change: dict[str, Any], said: str) 
     assert "\n" not in caught.value.message
 
 
+def test_a_working_directory_without_a_table_has_that_of_the_checkout() -> None:
+    assert Table.read() == Table.read(ROOT / weights.TABLE)
+    own = written({"mine": ENTRY})
+    assert Table.read() == Table.read(own) != Table.read(ROOT / weights.TABLE)
+
+
 def test_a_table_that_is_missing_empty_or_no_yaml() -> None:
     with pytest.raises(StudyError, match=r"the table of weights resources/weights\.yaml is missing"):
-        Table.read()
+        Table.read(weights.TABLE)
     assert Table.read(written("# nothing\n")).sources() == {}
     for text in ("a: [", "- a", "a: b"):
         with pytest.raises(StudyError, match=r"^resources/weights\.yaml"):
@@ -174,6 +180,21 @@ def test_a_file_is_known_by_where_it_lies_however_it_is_named(tmp_path: Path) ->
             verify([str(name)])
     with pytest.raises(StudyError, match="has changed"):
         verify([str(link / "w.safetensors")])
+
+
+def test_a_folder_that_is_a_link_to_a_shared_one_is_held_to_the_table(tmp_path: Path) -> None:
+    written({"mine": local(w=b"weights")})
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "w.safetensors").write_bytes(b"weights")
+    weights.FOLDER.mkdir(parents=True)
+    (weights.FOLDER / "mine").symlink_to(shared)
+    file = str(weights.FOLDER / "mine/w.safetensors")
+    assert verify([file]) == [hashed(b"weights")]
+    (shared / "w.safetensors").write_bytes(b"others")
+    for name in (file, "resources/../resources/weights/mine/w.safetensors"):
+        with pytest.raises(StudyError, match=r"has changed: its SHA-256 is .* and resources/weights\.yaml says"):
+            verify([name])
 
 
 def test_files_that_the_table_does_not_list_are_hashed_and_no_more() -> None:

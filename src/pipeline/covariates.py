@@ -4,6 +4,7 @@ Vectors are rows, in double precision. Nothing here is random.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,15 @@ ROUNDING = 1e-11
 """Of a difference, as a share of what it is the difference of."""
 VOTERS = 5
 """Neighbours that vote for a class."""
+
+
+def gram(vectors: NDArray[np.floating[Any]]) -> Floats:
+    """Return the inner products of n vectors, in double precision, some of their d elements at a time."""
+    products = np.zeros((len(vectors), len(vectors)))
+    for part in np.array_split(vectors, vectors.shape[1] // 4096 + 1, axis=1):
+        part = part.astype(np.float64)
+        products += part @ part.T
+    return products
 
 
 def squared_distances(gram: Floats) -> Floats:

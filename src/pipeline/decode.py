@@ -5,8 +5,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from pipeline import weights
-from pipeline.autoencoders import Autoencoder, batch_size
+from pipeline import families, pool, weights
+from pipeline.ahead import ahead
+from pipeline.autoencoders import Autoencoder, at_a_time, decoded
 from pipeline.encode import read_spec
 from pipeline.errors import StudyError
 from pipeline.files import sha256
@@ -20,10 +21,11 @@ def decode(
 ) -> Manifest:
     """Fill one shard with pixels on the storage grid; what it holds does not depend on the size of the batch."""
     start, stop = shard_rows(store, shard)
-    batches = progress(latents.batches(start, stop, batch), math.ceil((stop - start) / batch), "decoding", " batches")
+    # Decoded in a thread: what is decoded already is rounded and written meanwhile.
+    results = ahead(decoded(autoencoder, latents.batches(start, stop, batch)))
     with ShardWriter(store, shard) as writer:
-        for codes in batches:
-            writer.append(to_grid(autoencoder.decode(codes)))
+        for pixels in progress(results, math.ceil((stop - start) / batch), "decoding", " batches"):
+            writer.append(to_grid(pixels))
         return writer.finish(made_by | {"float32_retries": int(getattr(autoencoder, "retries", 0))})
 
 
@@ -53,8 +55,15 @@ def main() -> None:
     check_weights(spec.files(), known["files"], arguments.latent_manifest)
     shape = Rows(arguments.store).shape
     made_by = {"spec": spec.model_dump(mode="json"), "latents": sha256(shard_path(arguments.latents, arguments.shard))}
+    outputs = [shard_path(arguments.store, arguments.shard), arguments.manifest]
+    depends = made_by | {"files": known["files"], "shard": arguments.shard}
+    depends |= {"layout": sha256(arguments.store / "zarr.json")}
+    if pool.taken("decode", depends, ["pipeline.decode", families.module_name("autoencoders", spec.family)], outputs):
+        return
+    spec.place(arguments.shard)
     latents, autoencoder = Rows(arguments.latents), spec.load_for(shape)
-    decode(latents, arguments.store, arguments.shard, autoencoder, batch_size(shape), made_by).write(arguments.manifest)
+    batch = at_a_time(autoencoder, shape, decoding=True)
+    decode(latents, arguments.store, arguments.shard, autoencoder, batch, made_by).write(arguments.manifest)
 
 
 if __name__ == "__main__":

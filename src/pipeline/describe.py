@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from pipeline import covariates, labels
 from pipeline.errors import StudyError
 from pipeline.files import write_atomically
 from pipeline.program import run
+from pipeline.progress import progress
 from pipeline.scattered import Scattered
 from pipeline.store import Rows, check
 
@@ -109,7 +110,8 @@ def look(store: Rows, rows: NDArray[np.int64], held: int) -> Seen:
         power += covariates.power(values[places < SPECTRA])
     vectors = np.empty((len(rows), cells[0].shape[1]))
     vectors[order] = np.concatenate(cells)
-    return Seen(gram(standardised(vectors)), gram(channels_standardised(whole).reshape(held, -1)), power)
+    values = channels_standardised(whole).reshape(held, -1)
+    return Seen(covariates.gram(standardised(vectors)), covariates.gram(values), power)
 
 
 def pooled(values: NDArray[np.float32], grid: int) -> Floats:
@@ -142,15 +144,6 @@ def channels_standardised(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return values
 
 
-def gram(vectors: NDArray[np.floating[Any]]) -> Floats:
-    """Return the inner products of n vectors, in double precision, some of their d elements at a time."""
-    products = np.zeros((len(vectors), len(vectors)))
-    for part in np.array_split(vectors, vectors.shape[1] // 4096 + 1, axis=1):
-        part = part.astype(np.float64)
-        products += part @ part.T
-    return products
-
-
 def covariates_of(seen: Seen, images: Seen, sample: Sample) -> dict[str, tuple[float, int]]:
     """Return the covariates of a space, and of how many samples each is."""
     held = len(seen.whole)
@@ -181,9 +174,9 @@ def described(images: Path, members: Sequence[Mapping[str, Path]], sample: Sampl
     held = max(1, WHOLE_BYTES // (4 * int(np.prod(store.shape))))
     seen = look(store, sample.rows, held)
     found = [("image", covariates_of(seen, seen, sample))]
-    for member in members:
-        for space, folder in member.items():
-            found.append((space, covariates_of(look(Rows(folder), sample.rows, held), seen, sample)))
+    spaces = [named for member in members for named in member.items()]
+    for space, folder in progress(spaces, len(spaces), "describing", " spaces"):
+        found.append((space, covariates_of(look(Rows(folder), sample.rows, held), seen, sample)))
     lines = [(space, name, *value) for space, values in found for name, value in values.items()]
     table = pd.DataFrame(lines, columns=["space", "covariate", "value", "samples"])
     # A member without a value leaves the mean without one, too: it is not of the others alone.

@@ -12,6 +12,7 @@ from pipeline import weights
 from pipeline.fidelity import Features
 from pipeline.files import write_atomically
 from pipeline.program import run
+from pipeline.progress import progress
 from pipeline.store import Rows, check, shard_rows
 
 
@@ -39,7 +40,9 @@ def embedded(rows: Rows, start: int, stop: int, batch: int, spec: Features) -> N
 
     weights.verify([spec.weights])
     embed = embedding.read(spec.model, Path(spec.weights))
-    return np.concatenate([embed(rows.read(at, min(at + batch, stop))) for at in range(start, stop, batch)])
+    starts = range(start, stop, batch)
+    read = progress(starts, len(starts), "embedding", " batches")
+    return np.concatenate([embed(rows.read(at, min(at + batch, stop))) for at in read])
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import families, weights
-from pipeline.autoencoders import Autoencoder, AutoencoderSpec, Coded, Latents, batch_size
+from pipeline import families, pool, weights
+from pipeline.ahead import ahead
+from pipeline.autoencoders import Autoencoder, AutoencoderSpec, Coded, Latents, at_a_time, encoded
 from pipeline.errors import StudyError
 from pipeline.files import sha256, write_atomically
 from pipeline.program import run
@@ -91,14 +92,13 @@ def encode(rows: Rows, target: Target, autoencoder: Autoencoder, batch: int, mad
     """Fill one shard; what it holds does not depend on how many samples are encoded at a time."""
     with ShardWriter(target.store, target.shard) as writer:
         count = writer.stop - writer.start
-        batches = progress(
-            rows.batches(writer.start, writer.stop, batch), math.ceil(count / batch), "encoding", " batches"
-        )
+        batches = rows.batches(writer.start, writer.stop, batch)
+        # Encoded in a thread: what is encoded already is checked and written meanwhile.
+        results = progress(ahead(encoded(autoencoder, batches)), math.ceil(count / batch), "encoding", " batches")
 
         def fill(path: Path) -> None:
             beside = Beside(path, count)
-            for images in batches:
-                latents = autoencoder.encode(images)
+            for images, latents in results:
                 writer.append(latents.mean)
                 beside.append(latents, autoencoder.file_bytes(images) if isinstance(autoencoder, Coded) else None)
             beside.close()
@@ -131,9 +131,14 @@ def main() -> None:
         "files": weights.verify(spec.files()),
         "images": sha256(shard_path(arguments.images, arguments.shard)),
     }
+    outputs = [shard_path(arguments.store, arguments.shard), arguments.statistics, arguments.manifest]
+    depends = made_by | {"shard": arguments.shard, "layout": sha256(arguments.store / "zarr.json")}
+    if pool.taken("encode", depends, ["pipeline.encode", families.module_name("autoencoders", spec.family)], outputs):
+        return
+    spec.place(arguments.shard)
     autoencoder = spec.load_for(rows.shape)
     target = Target(arguments.store, arguments.shard, arguments.statistics)
-    encode(rows, target, autoencoder, batch_size(rows.shape), made_by).write(arguments.manifest)
+    encode(rows, target, autoencoder, at_a_time(autoencoder, rows.shape), made_by).write(arguments.manifest)
 
 
 if __name__ == "__main__":

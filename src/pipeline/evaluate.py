@@ -17,6 +17,7 @@ from pipeline.files import write_atomically
 from pipeline.groups import DEFAULT, Groups
 from pipeline.metrics import Metric, binary_auroc, metrics, recalls, sides
 from pipeline.program import run
+from pipeline.progress import progress
 from pipeline.quantities import SPACES, wide
 from pipeline.tested import Cell, Cells, Truth, cells, read, truth
 
@@ -54,7 +55,8 @@ def resample(asked: Sequence[Asked], replicates: int) -> pd.DataFrame:
         raise StudyError("the predictions of the spaces are not of the same folds and seeds")
     tested = sorted(asked[0].cells)
     rows = []
-    for fold in dict.fromkeys(fold for fold, _ in tested):
+    folds = dict.fromkeys(fold for fold, _ in tested)
+    for fold in progress(folds, len(folds), "resampling", " folds"):
         seeds = [seed for of, seed in tested if of == fold]
         first = asked[0].cells[fold, seeds[0]]
         weights = bootstrap.weights(first.patients, replicates, fold, first.strata)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pipeline.errors import StudyError
 from pipeline.spec import Spec
 
-Kind = Literal["autoencoders", "benchmarks", "datasets", "heads"]
+Kind = Literal["autoencoders", "benchmarks", "datasets", "denoisers", "heads"]
 
 
 def names(kind: Kind) -> list[str]:

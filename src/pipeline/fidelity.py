@@ -15,8 +15,8 @@ class Features(Spec):
     """The feature network of the Frechet distance (rFID).
 
     Attributes:
-        model: a name of timm's.
-        weights: a safetensors file with that model's weights.
+        model: Name of the model in timm.
+        weights: A safetensors file with that model's weights.
     """
 
     model: str
@@ -27,8 +27,8 @@ class Fidelity(Spec):
     """Measures that need weights; without them their columns are empty.
 
     Attributes:
-        lpips: a safetensors file with AlexNet and the heads of LPIPS v0.1.
-        features: the network whose features are compared.
+        lpips: A safetensors file with AlexNet and the heads of LPIPS v0.1.
+        features: The network whose features are compared for rFID.
     """
 
     lpips: WeightFile | None = None

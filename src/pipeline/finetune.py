@@ -17,7 +17,7 @@ from pipeline import families, sources, weights
 from pipeline.autoencoders.finetuned import Spec
 from pipeline.ending import ending
 from pipeline.errors import StudyError
-from pipeline.files import flush, sha256, write_atomically, write_text
+from pipeline.files import make_folder, put, sha256, write_atomically, write_text
 from pipeline.folds import Split, splits
 from pipeline.networks.network import TrainableSpec
 from pipeline.program import run
@@ -71,13 +71,12 @@ def identity(spec: Spec, parent: TrainableSpec, split: Split, manifests: Sequenc
 
 def publish(parent: TrainableSpec, network: "nn.Module", curve: pd.DataFrame, folder: Path) -> None:
     """Write the network, in float32 and as its family reads it, and the curve beside it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         parent.save(network.float().cpu(), Path(temporary))
         for path in sorted(Path(temporary).iterdir()):
             path.chmod(0o644)  # safetensors makes files that only their owner may read
-            flush(path)
-            path.replace(folder / path.name)
+            put(path, folder / path.name)
     write_atomically(folder / "curve.csv", lambda path: curve.to_csv(path, index=False, lineterminator="\n"))
 
 

@@ -28,9 +28,9 @@ class Groups(Spec):
     """Which classes are common and which are rare, by their share of the training labels."""
 
     head: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """A class that at least this share of the training samples has is a head class."""
+    """A class that at least this share of the training samples has is a head class. [1]"""
     tail: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """A class that less than this share of the training samples has is a tail class."""
+    """A class that less than this share of the training samples has is a tail class. [1]"""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

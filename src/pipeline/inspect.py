@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import families, headers, labels, sources
+from pipeline import families, headers, labels, ledger, sources
 from pipeline.datasets import DatasetSpec, Found, Listed
 from pipeline.errors import StudyError
-from pipeline.files import sha256, write_atomically, write_text
+from pipeline.files import note, sha256, write_atomically, write_text
 from pipeline.folds import REMEDY, across
 from pipeline.identifiers import Salt
 from pipeline.inventory import Stamp, read
@@ -166,6 +166,7 @@ def write(result: Inspected, spec: DatasetSpec, made_from: dict[str, str], folde
     for number, line in enumerate(lines):
         if (shard := folder / f"{number}.sha256").is_file():
             _update(shard, line)
+            ledger.record([shard])
     _update(folder.with_suffix(".rows"), f"{count}\n")
     _update(
         folder.with_suffix(".remarks.json"),
@@ -173,6 +174,7 @@ def write(result: Inspected, spec: DatasetSpec, made_from: dict[str, str], folde
     )
     _update(mapping, result.mapping.to_csv(index=False))
     samples = folder.with_suffix(".parquet")
+    note(samples)
     if not samples.is_file() or not pd.read_parquet(samples).equals(result.samples):
         write_atomically(samples, lambda path: result.samples.to_parquet(path, index=False))
     # Last: where it is, the others are complete.
@@ -180,6 +182,7 @@ def write(result: Inspected, spec: DatasetSpec, made_from: dict[str, str], folde
 
 
 def _update(path: Path, text: str) -> None:
+    note(path)
     if not path.is_file() or path.read_text() != text:
         write_text(path, text)
 

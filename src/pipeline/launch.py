@@ -4,36 +4,34 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline import inventory, lock, weights
+from pipeline import inventory, ledger, lock, weights
 from pipeline.datasets import DatasetSpec
 from pipeline.errors import StudyError
-from pipeline.files import sha256, write_text
+from pipeline.files import write_text
 from pipeline.identifiers import Salt
 from pipeline.inspect import made_from
 from pipeline.plan import Plan
 from pipeline.sources import SOURCE
-from pipeline.store import Manifest, shard_path
 from pipeline.study import Study
-
-STORES = ("images", "latents", "reconstructions")
-LOST = json.dumps({"lost": True}) + "\n"
-"""What stands in place of a lost shard's manifest."""
+from pipeline.verify import intact
 
 
-def prepare(study: Study) -> None:
-    """Check that the study's files are there, see what changed in its folders, and find shards that were lost.
+def prepare(study: Study) -> bool:
+    """Check that the study's files are there, and see what changed in its folders.
 
     While another call is running here nothing is written: this one can only be a dry run, or Snakemake will refuse it.
+
+    Returns:
+        Whether this process is the only call here.
 
     Raises:
         StudyError: a folder, a label table or a weight file is missing.
     """
     require_files(study)
     if not lock.hold(Path(".snakemake")):
-        return
+        return False
     plan = Plan(study)
     for name, dataset in study.datasets.items():
         listing = Path(plan.inventory(name))
@@ -43,8 +41,7 @@ def prepare(study: Study) -> None:
             refresh(name, dataset, listing)
         except StudyError as error:
             raise StudyError(f"datasets: {name}: {error.message}", error.detail) from None
-    for shard, manifest in lost_shards(Path("results")):
-        mark_lost(shard, manifest)
+    return True
 
 
 def refresh(name: str, dataset: DatasetSpec, listing: Path) -> None:
@@ -60,13 +57,22 @@ def refresh(name: str, dataset: DatasetSpec, listing: Path) -> None:
     record = folder.with_suffix(".made_from.json")
     if not (record.is_file() and salt.is_file() and listing.is_file()):
         return
-    known, now = json.loads(record.read_text()), made_from(dataset, listing, Salt.read(salt))
-    if known["headers"] != now["headers"]:
+    known, now = _known(record), made_from(dataset, listing, Salt.read(salt))
+    if known and known["headers"] != now["headers"]:
         # Every header must be read again, which is a job's work.
         for path in [*folder.parent.glob(f"{name}.*"), *folder.glob("*.sha256")]:
             path.unlink()
     elif known != now:
         _inspect(name, specification, listing, salt, folder)
+
+
+def _known(record: Path) -> dict[str, str]:
+    """Return what the last `inspect` was made from; nothing, where its record is not what was written."""
+    try:
+        stated = ledger.read(ledger.ledger_of(record))
+    except StudyError:
+        return {}
+    return dict(json.loads(record.read_text())) if record in stated and intact(record, stated[record]) else {}
 
 
 def _inspect(name: str, specification: Path, listing: Path, salt: Path, folder: Path) -> None:
@@ -92,40 +98,3 @@ def require_files(study: Study) -> None:
             weights.require(file)
         except StudyError as error:
             raise StudyError(f"{kind}: {name}: {error.message}") from None
-
-
-def lost_shards(results: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield the shard files that are missing or not what their manifests say, each with its manifest.
-
-    A shard is read only where its time of change is later than its manifest's: jobs write the manifest last.
-    """
-    for kind in STORES:
-        for path in sorted((results / kind).glob("**/*.json")):
-            if path.name == "zarr.json" or not path.stem.isdigit() or path.read_bytes() == LOST.encode():
-                continue
-            shard = shard_path(path.parent.with_name(f"{path.parent.name}.zarr"), int(path.stem))
-            if not _intact(shard, path):
-                yield shard, path
-
-
-def _intact(shard: Path, manifest: Path) -> bool:
-    if not shard.is_file():
-        return False
-    try:
-        recorded, status = Manifest.read(manifest), shard.stat()
-    except StudyError:
-        return False
-    if status.st_size != recorded.bytes:
-        return False
-    return status.st_mtime_ns <= manifest.stat().st_mtime_ns or sha256(shard) == recorded.sha256
-
-
-def mark_lost(shard: Path, manifest: Path) -> None:
-    """Make the workflow see that a shard is lost: whoever reads it must run again, and so the shard must be remade.
-
-    Snakemake looks at a missing file only if a job that needs it has another reason to run. A manifest that has changed
-    is such a reason.
-    """
-    sys.stderr.write(f"{shard} is missing or changed; it will be made again, with what follows from it\n")
-    shard.unlink(missing_ok=True)
-    write_text(manifest, LOST)

@@ -41,6 +41,11 @@ def hold(folder: Path) -> bool:
     return True
 
 
+def descriptor(folder: Path) -> int:
+    """Return the descriptor of a lock that is held."""
+    return _held[folder.resolve()]
+
+
 def _try(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

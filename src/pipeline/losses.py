@@ -25,7 +25,7 @@ class Focal(Spec):
 
     kind: Literal["focal"]
     gamma: Power = 2.0
-    """The larger, the less a sample counts that is classified well already; 0: cross-entropy."""
+    """The larger, the less a sample counts that is classified well already; 0: cross-entropy. [1]"""
 
 
 class Ldam(Spec):
@@ -38,8 +38,9 @@ class Ldam(Spec):
 
     kind: Literal["ldam"]
     max_margin: Power = 0.5
-    """The margin of the rarest class, before scaling; the others' fall with the fourth root of their sizes."""
+    """The margin of the rarest class, before scaling; the others' fall with the fourth root of their sizes. [1]"""
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
+    """What the classifier's values are multiplied by. [1]"""
     normalised: bool = True
     """Whether the classifier gives cosines, which the scale is meant for, or as in paper 1 is a plain linear layer."""
 
@@ -58,11 +59,11 @@ class Asymmetric(Spec):
 
     kind: Literal["asymmetric"]
     gamma_neg: Power = 4.0
-    """The focal power of negatives."""
+    """The focal power of negatives. [1]"""
     gamma_pos: Power = 1.0
-    """The focal power of positives."""
+    """The focal power of positives. [1]"""
     clip: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """What is taken off the probability of a negative; below it, a negative counts for nothing."""
+    """What is taken off the probability of a negative; below it, a negative counts for nothing. [1]"""
 
     @model_validator(mode="after")
     def _negatives_count(self) -> Self:

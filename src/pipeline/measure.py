@@ -12,6 +12,7 @@ from pipeline import weights
 from pipeline.autoencoders import batch_size
 from pipeline.files import write_atomically
 from pipeline.program import run
+from pipeline.progress import progress
 from pipeline.quality import measure
 from pipeline.store import Rows, check, shard_rows
 
@@ -34,7 +35,9 @@ def measured(
     """
     tables = []
     pairs = zip(images.batches(start, stop, batch), reconstructions.batches(start, stop, batch), strict=True)
-    for at, (originals, others) in zip(range(start, stop, batch), pairs, strict=True):
+    starts = range(start, stop, batch)
+    read = progress(zip(starts, pairs, strict=True), len(starts), "measuring", " batches")
+    for at, (originals, others) in read:
         table = measure(originals, others)
         table.insert(0, "row", np.arange(at, at + len(originals)))
         if distance:

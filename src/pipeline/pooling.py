@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.folds import Rows
 from pipeline.heads import Space
+from pipeline.values import BLOCK
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,13 @@ def features(space: Space, grid: int, train: Rows) -> Features:
     """
     n, c, h, w = space.values.shape
     g = min(grid, h, w)
-    blocks = da.from_array(space.values, chunks=(256, c, h, w))
-    shape = blocks.chunks[0], (c,), (g,), (g,)
-    pooled = blocks.map_blocks(lambda block: averages(block, g), dtype=np.float64, chunks=shape)
+    rows = da.arange(n, chunks=BLOCK, dtype=np.int64)
+    pooled = rows.map_blocks(
+        lambda part: averages(space.values[part], g),
+        new_axis=(1, 2, 3),
+        chunks=(rows.chunks[0], (c,), (g,), (g,)),
+        meta=np.empty((0, 0, 0, 0)),
+    )
     vectors = np.asarray(pooled.compute(scheduler="synchronous")).reshape(n, c * g * g)
     mean, deviation = vectors[train].mean(axis=0), vectors[train].std(axis=0)
     deviation[deviation < 1e-12] = 1.0

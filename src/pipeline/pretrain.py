@@ -14,6 +14,7 @@ from pydantic import Field
 
 from pipeline import families, program
 from pipeline.errors import StudyError
+from pipeline.files import flush, make_folder, note
 from pipeline.natural_images import natural_images
 from pipeline.networks.folder import CONFIGURATION, WEIGHTS, FolderSpec
 from pipeline.spec import Spec
@@ -83,16 +84,21 @@ def curve(losses: list[float]) -> pd.DataFrame:
 
 
 def _publish(model: "Model", losses: pd.DataFrame, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         complete = Path(temporary) / folder.name
         model.save_pretrained(complete, safe_serialization=True)
         losses.to_csv(complete / CURVE, index=False, float_format="%.6g", lineterminator="\n")
         for path in complete.iterdir():
             path.chmod(0o644)  # safetensors makes files that only their owner may read
+            flush(path)
+        flush(complete)
         if folder.exists():
             shutil.rmtree(folder)
         complete.rename(folder)
+    flush(folder.parent)
+    for path in sorted(folder.iterdir()):
+        note(path)
 
 
 def held_out_psnr(recipe: Recipe, folder: Path) -> float:

@@ -25,6 +25,13 @@ def check(study: "Study") -> None:
                 _taught(study, head, teacher)
         except StudyError as error:
             raise StudyError(f"heads: {name}: {error.message}") from None
+    for name, denoiser in study.denoisers.items():
+        for kind, named, there in (
+            ("data set", denoiser.datasets, study.compared),
+            ("autoencoder", denoiser.autoencoders, [*study.autoencoders]),
+        ):
+            if strange := set(named) - set(there):
+                raise StudyError(f"denoisers: {name}: there is no {kind} {min(strange)!r}")
     _tasks(study)
     if study.entries.initialisation:
         for key, name in study.entries.initialisation.named().items():

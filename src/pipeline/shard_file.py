@@ -6,8 +6,13 @@ file is its encoded chunks, one after the other, and an index of where each begi
 codec, index at the end). The bytes are those that Zarr writes.
 """
 
+import hashlib
 import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +27,8 @@ MISSING = 2**64 - 1
 """Stands in the index for a chunk that lies behind the store's last row."""
 CHECKSUM = 4
 """Bytes of a CRC32C."""
+AHEAD = 4
+"""Chunks that are written and may wait to be hashed."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,12 @@ def intact(data: bytes) -> memoryview:
     return content
 
 
+def stretches(numbers: NDArray[np.int64], step: int = 0) -> list[tuple[int, int]]:
+    """Return where each stretch begins and ends in which every number is the one before it plus `step`."""
+    breaks = np.flatnonzero(np.diff(numbers) != step) + 1
+    return list(pairwise([0, *breaks.tolist(), len(numbers)])) if len(numbers) else []
+
+
 class ShardReader:
     """A shard file that is open for reading, from any number of threads.
 
@@ -99,7 +112,16 @@ class ShardReader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         os.close(self.file)
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks a whole shard has."""
+        return len(self.index)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Return rows `start` to `stop` of the shard; raise StudyError where its bytes are not those written."""
@@ -110,6 +132,47 @@ class ShardReader:
             at = (number - first) * rows
             self._decode(number, values[at : at + rows])
         return values[start - first * rows : stop - first * rows]
+
+    def take(
+        self, rows: NDArray[np.int64], out: NDArray[Any], places: NDArray[np.int64], intact: NDArray[np.bool_]
+    ) -> None:
+        """Read single rows of the shard, each into its place of an array.
+
+        Args:
+            rows: n numbers, ascending.
+            out: m x c x h x w, in order in memory.
+            places: n numbers of rows of `out`.
+            intact: which chunks have been compared with their checksum; those that are compared now are noted there.
+                Compressed ones always are, since they are read whole.
+
+        Raises:
+            StudyError: the bytes of a chunk are not those written.
+        """
+        size = self.chunk.rows
+        numbers = rows // size
+        if self.chunk.level is None:
+            self._compare(numbers[~intact[numbers]])
+            intact[numbers] = True
+            self._gather(self.index[numbers, 0].astype(np.int64) + rows % size * out[0].nbytes, out, places)
+            return
+        values = np.empty((size, *self.shape[1:]), self.dtype)
+        for start, stop in stretches(numbers):
+            self._decode(int(numbers[start]), values)
+            out[places[start:stop]] = values[rows[start:stop] % size]
+
+    def _compare(self, numbers: NDArray[np.int64]) -> None:
+        values = np.empty((self.chunk.rows, *self.shape[1:]), self.dtype)
+        for number in np.unique(numbers):
+            self._decode(int(number), values)
+
+    def _gather(self, offsets: NDArray[np.int64], out: NDArray[Any], places: NDArray[np.int64]) -> None:
+        """Read rows that begin at these places of the file, those that follow one another by one call."""
+        row = out[0].nbytes
+        parts = out.reshape(len(out), -1).view(np.uint8)
+        for start, stop in stretches(offsets, step=row):
+            into = [parts[place] for place in places[start:stop].tolist()]
+            if os.preadv(self.file, into, int(offsets[start])) != row * len(into):
+                raise self._damaged()
 
     def _decode(self, number: int, out: NDArray[Any]) -> None:
         offset, length = (int(value) for value in self.index[number])
@@ -130,6 +193,10 @@ class ShardFile:
     def __init__(self, path: Path, chunk: Chunk, chunks: int) -> None:
         self.chunk, self.chunks = chunk, chunks
         self.file = path.open("wb")
+        self.hash = hashlib.sha256()
+        # Beside the writing, which waits for the disk: the interpreter is free meanwhile.
+        self.hashing = ThreadPoolExecutor(1)
+        self.hashed: deque[Future[None]] = deque()
         self.index: list[tuple[int, int]] = []
         self.waiting: list[NDArray[Any]] = []
 
@@ -147,10 +214,28 @@ class ShardFile:
         if self.waiting:
             self._write(np.concatenate(self.waiting))
         self.index += [(MISSING, MISSING)] * (self.chunks - len(self.index))
-        self.file.write(checked(np.array(self.index, "<u8").tobytes()))
+        self._put(checked(np.array(self.index, "<u8").tobytes()))
         self.file.close()
 
     def _write(self, rows: NDArray[Any]) -> None:
         encoded = self.chunk.encode(rows)
         self.index.append((self.file.tell(), len(encoded)))
-        self.file.write(encoded)
+        self._put(encoded)
+
+    def _put(self, data: bytes) -> None:
+        if len(self.hashed) == AHEAD:
+            self.hashed.popleft().result()
+        self.hashed.append(self.hashing.submit(self.hash.update, data))
+        self.file.write(data)
+
+    def abandon(self) -> None:
+        """Let go of the file, finished or not."""
+        self.hashing.shutdown()
+        with suppress(OSError):
+            # What a full disk could not take is not wanted any more.
+            self.file.close()
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the closed file."""
+        self.hashing.shutdown()
+        return self.hash.hexdigest()

@@ -8,7 +8,8 @@ from pathlib import Path
 SOURCE = Path(__file__).parent.parent
 
 
-def files(*modules: str) -> list[Path]:
+@cache
+def files(*modules: str) -> tuple[Path, ...]:
     """Return the source files of modules and of every project module that they import, directly or not, sorted.
 
     Imports inside functions count, too. A family that is found by its name at run time does not: name it here.
@@ -20,7 +21,7 @@ def files(*modules: str) -> list[Path]:
             if path not in found:
                 found.add(path)
                 waiting += imports(path)
-    return sorted(found)
+    return tuple(sorted(found))
 
 
 def _with_packages(module: str) -> Iterator[Path]:

@@ -1,15 +1,21 @@
 """The space that a head is trained in, read from its stores, and what may be wrong with it."""
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from pipeline import labels
+from pipeline import labels, memory
 from pipeline.errors import StudyError
 from pipeline.folds import Split
 from pipeline.heads import Space
-from pipeline.store import Rows
+from pipeline.stored import Stored
+from pipeline.values import blocks, bytes_of, whole
+
+HELD_SHARE = 0.5
+"""Of the memory that is free, for a space with its views; a larger one is read as it is used."""
 
 
 def space(
@@ -21,7 +27,7 @@ def space(
     *,
     pixels: bool = False,
 ) -> Space:
-    """Read a space whole, with the labels of its samples.
+    """Open a space, with the labels of its samples; no value is read yet.
 
     Args:
         store: of its values.
@@ -34,11 +40,27 @@ def space(
     Raises:
         StudyError: the store and the index are not of the same samples, or the index is of other classes.
     """
-    rows = Rows(store)
-    if len(rows) != len(index):
-        raise StudyError(f"{store} holds {len(rows)} samples and the index {len(index)}")
+    values = Stored(store)
+    if len(values) != len(index):
+        raise StudyError(f"{store} holds {len(values)} samples and the index {len(index)}")
     given = labels.of(index, classes)
-    return Space(rows.read(0, len(rows)), given, exclusive, image_size // rows.shape[1], pixels)
+    return Space(values, given, exclusive, image_size // values.shape[2], pixels)
+
+
+def held(space: Space, available: int | None = None) -> Space:
+    """Return a space that is read into memory with its views, if it fits; what comes of it is the same either way.
+
+    Args:
+        space: as it was opened.
+        available: bytes that are free; None: those that this process finds free.
+    """
+    wanted = sum(bytes_of(values) for values in (space.values, *space.views))
+    free = memory.available() if available is None else available
+    if wanted > HELD_SHARE * free:
+        sizes = f"{wanted / 2**30:.1f} GiB of values and {free / 2**30:.1f} GiB of free memory"
+        sys.stderr.write(f"{sizes}: values are read from the store as they are used\n")
+        return space
+    return replace(space, values=whole(space.values), views=tuple(whole(view) for view in space.views))
 
 
 def check_used(space: Space, parts: list[Split]) -> None:
@@ -49,7 +71,7 @@ def check_used(space: Space, parts: list[Split]) -> None:
     """
     used = np.unique(np.concatenate([rows for split in parts for rows in (split.train, split.validation, split.test)]))
     for values in (space.values, *space.views):
-        if not all(np.isfinite(values[rows]).all() for rows in np.array_split(used, len(used) // 256 + 1)):
+        if not all(np.isfinite(block).all() for block in blocks(values, used)):
             raise StudyError("the store holds values that are not finite")
     given = space.labels[used]
     if not np.isin(given, [0, 1, labels.MISSING]).all():

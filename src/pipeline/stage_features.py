@@ -4,7 +4,6 @@ Activations are large: at 512 pixels, those of one image take gigabytes. So samp
 time, and only averages over a grid are kept, in float32.
 """
 
-import hashlib
 import math
 from dataclasses import dataclass, field
 
@@ -16,6 +15,7 @@ from pipeline.errors import StudyError
 from pipeline.folds import Rows
 from pipeline.heads import Floats, Space, Stages
 from pipeline.pooling import averages
+from pipeline.values import fingerprint
 
 SPACE = "space"
 """The name of depth 0: the values of the space as they are."""
@@ -48,12 +48,13 @@ class StageFeatures:
     def __post_init__(self) -> None:
         """Start with no row."""
         self._known = np.zeros(len(self.space.values), dtype=bool)
-        self._identity = _identity(self.space)
+        self._identity = fingerprint(self.space.values)
 
     def serve(self, space: Space, stages: Stages | None, grid: int, enough: int) -> bool:
         """Tell whether these are the features that are asked for, so that those which are known can be used."""
         asked = (stages, space.stride, grid, enough)
-        return asked == (self.stages, self.space.stride, self.grid, self.enough) and self._identity == _identity(space)
+        own = (self.stages, self.space.stride, self.grid, self.enough)
+        return asked == own and self._identity == fingerprint(space.values)
 
     def of(self, rows: Rows) -> dict[str, Floats]:
         """Return n x F features of these rows by stage: the space itself, then its decoder's stages in their order.
@@ -94,11 +95,6 @@ class StageFeatures:
             )
         pooled = averages(output, cells(output.shape[1], self.grid, self.enough))
         return pooled.reshape(size, -1).astype(np.float32)
-
-
-def _identity(space: Space) -> str:
-    """Return a hash of the values: an array that was written into since is another space."""
-    return hashlib.blake2b(np.ascontiguousarray(space.values).reshape(-1).data).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from pipeline.ahead import ahead
 from pipeline.errors import StudyError
-from pipeline.files import beside, flush, sha256, write_text
+from pipeline.files import beside, flush, make_folder, put, sha256, write_text
+from pipeline.halves import widened
 from pipeline.shard_file import Chunk, ShardFile, ShardReader
 
 ROWS_PER_CHUNK = 16
@@ -142,7 +143,7 @@ class ShardWriter:
         path = shard_path(self.folder, self.shard)
         # What is left of an earlier shard must not be taken for this one.
         path.unlink(missing_ok=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         self.temporary = beside(path)
         chunk = Chunk(self.array.chunks[0], _level(self.array.dtype))
         self.file = ShardFile(self.temporary, chunk, _sharding(self.array)[0] // chunk.rows)
@@ -174,11 +175,14 @@ class ShardWriter:
             )
         path = shard_path(self.folder, self.shard)
         self.file.close()
+        # Hashing goes on meanwhile.
         flush(self.temporary)
-        self.temporary.replace(path)
-        return Manifest(self.start, self.stop, sha256(path), path.stat().st_size, made_by)
+        digest = self.file.digest()
+        put(self.temporary, path, digest)
+        return Manifest(self.start, self.stop, digest, path.stat().st_size, made_by)
 
     def __exit__(self, *_: object) -> None:
+        self.file.abandon()
         self.temporary.unlink(missing_ok=True)
 
 
@@ -210,6 +214,13 @@ def from_grid(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
     return stored.astype(np.float32) / np.float32(GRID)
 
 
+def as_float32(stored: NDArray[Any]) -> NDArray[np.float32]:
+    """Return what a store holds as float32: pixels on the grid as numbers in [0, 1], latents as they are."""
+    if stored.dtype == np.uint16:
+        return from_grid(stored)
+    return widened(stored) if stored.dtype == np.float16 else stored.astype(np.float32, copy=False)
+
+
 READ_BYTES = 2**24
 """About so many bytes of float32 samples are read at once, and at least a chunk: every read costs some time."""
 
@@ -230,15 +241,24 @@ class Rows:
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return rows `start` to `stop` as n x c x h x w; raise StudyError for a shard that is missing or damaged."""
-        per_shard, *_ = shape = _sharding(self._array)
-        chunk, stop = Chunk(self._array.chunks[0], _level(self._array.dtype)), min(stop, len(self))
-        parts = [np.empty((0, *shape[1:]), self._array.dtype)]
+        per_shard, stop = self.per_shard, min(stop, len(self))
+        parts = [np.empty((0, *self.shape), self._array.dtype)]
         for shard in range(start // per_shard, math.ceil(stop / per_shard)):
             first = shard * per_shard
-            with ShardReader(shard_path(self._folder, shard), chunk, shape, self._array.dtype) as reader:
+            with self.reader(shard) as reader:
                 parts.append(reader.read(max(start - first, 0), min(stop - first, per_shard)))
-        stored = parts[1] if len(parts) == 2 else np.concatenate(parts)
-        return from_grid(stored) if stored.dtype == np.uint16 else stored.astype(np.float32, copy=False)
+        return as_float32(parts[1] if len(parts) == 2 else np.concatenate(parts))
+
+    def reader(self, shard: int) -> ShardReader:
+        """Open one shard; raise StudyError where it is missing or damaged."""
+        array = self._array
+        chunk = Chunk(array.chunks[0], _level(array.dtype))
+        return ShardReader(shard_path(self._folder, shard), chunk, _sharding(array), array.dtype)
+
+    @property
+    def per_shard(self) -> int:
+        """Rows in every shard but the last."""
+        return _sharding(self._array)[0]
 
     def batches(self, start: int, stop: int, size: int) -> Iterator[NDArray[np.float32]]:
         """Yield rows `start` to `stop`, so many at a time, read in larger blocks ahead of their use."""

@@ -12,6 +12,8 @@ from pipeline.autoencoders import AutoencoderSpec
 from pipeline.benchmarks import BenchmarkSpec
 from pipeline.costs import Cost
 from pipeline.datasets import DatasetSpec
+from pipeline.denoisers import DenoiserSpec
+from pipeline.diffusion import Diffusability
 from pipeline.errors import StudyError
 from pipeline.fidelity import Fidelity
 from pipeline.groups import Groups
@@ -50,9 +52,11 @@ class Entries(Spec):
     """The study as it is written: named entries by kind, each an instance of its family's own class."""
 
     title: str = "Learnability gap"
+    """Headline of the page."""
     seeds: Annotated[list[int], Field(min_length=1)] = [0]
+    """Training seeds; scores are averaged over them."""
     replicates: Annotated[int, Field(ge=100)] = 1000
-    """How many bootstrap replicates the intervals rest on."""
+    """How many bootstrap replicates the intervals rest on. [1]"""
     fidelity: Fidelity = Fidelity()
     """Measures of reconstructions that need weights."""
     groups: Groups = Groups()
@@ -61,14 +65,22 @@ class Entries(Spec):
     """Views of labelled images, for heads to be trained on."""
     cost: Cost = Cost()
     """How the costs of heads are measured."""
+    diffusability: Diffusability = Diffusability()
+    """How the spaces are measured by what removes noise from them."""
     benchmarks: dict[str, dict[str, Any]] = {}
+    """Data sets to generate."""
     datasets: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    """Data sets that the tables compare."""
     pretraining: dict[str, dict[str, Any]] = {}
     """Data sets that heads are trained on first, in each space: entries like those of `datasets`, in no table."""
     initialisation: Initialisation | None = None
     """Which heads tell what comes of pretraining from what comes of the space."""
     autoencoders: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    """Autoencoders; one must be of the family `identity`."""
     heads: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    """Classifiers that are trained in every space."""
+    denoisers: dict[str, dict[str, Any]] = {}
+    """What removes noise from every space; none: diffusability is not measured."""
 
     @field_validator("seeds")
     @classmethod
@@ -86,7 +98,7 @@ class Entries(Spec):
             raise ValueError("no data set can be called 'pretrained'")
         return entries
 
-    @field_validator("benchmarks", "datasets", "pretraining", "autoencoders", "heads")
+    @field_validator("benchmarks", "datasets", "pretraining", "autoencoders", "heads", "denoisers")
     @classmethod
     def names_are_plain(cls, entries: dict[str, Any]) -> dict[str, Any]:
         """Names become folders and wildcards: letters, digits and hyphens only."""
@@ -112,6 +124,7 @@ class Study:
         )
         self.autoencoders: dict[str, AutoencoderSpec] = self._specs("autoencoders")
         self.heads: dict[str, HeadSpec] = self._specs("heads")
+        self.denoisers: dict[str, DenoiserSpec] = self._specs("denoisers")
         self.entries.fidelity.require({name: spec.pixels.size for name, spec in self.datasets.items()})
         members.check(self.autoencoders, self.datasets)
         roster.check(self)

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline import families, program
 from pipeline.benchmarks import BenchmarkSpec, Row
 from pipeline.errors import StudyError
-from pipeline.files import sha256, write_text
+from pipeline.files import flush, make_folder, sha256, write_text
 
 MARKER = ".synthesized"
 
@@ -46,10 +46,13 @@ def synthesize(spec: BenchmarkSpec, folder: Path, labels: Path, inventory: Path)
     check_replaceable(folder)
     partial = sibling(folder, "partial")
     discard(partial)
-    partial.mkdir(parents=True)
+    make_folder(partial)
     (partial / MARKER).write_text(spec.written() + "\n")
     rows = spec.write(partial)
     listing = list_files(partial, rows)
+    # Nothing may be lost of what the inventory, once it is there, says is there.
+    for path in (*partial.rglob("*"), partial):
+        flush(path)
     inventory.unlink(missing_ok=True)
     swap(partial, folder)
     table = pd.DataFrame([astuple(row) for row in rows], columns=["path", "id", "label"])
@@ -80,6 +83,7 @@ def swap(partial: Path, folder: Path) -> None:
     if folder.exists():
         folder.rename(replaced)
     partial.rename(folder)
+    flush(folder.parent)
     discard(replaced)
 
 

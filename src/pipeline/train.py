@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file, save_file
 
-from pipeline import families, labels, reuse, sources, views
+from pipeline import families, labels, pool, reuse, sources, views
 from pipeline.ending import ending
 from pipeline.errors import StudyError
 from pipeline.files import sha256, write_atomically
@@ -21,7 +21,7 @@ from pipeline.heads import HeadSpec, Space, Support
 from pipeline.kept import Kept
 from pipeline.predictions import predictions, profile, taught, training
 from pipeline.program import run
-from pipeline.spaces import check_used, space
+from pipeline.spaces import check_used, held, space
 from pipeline.store import check
 from pipeline.trials import Trials
 
@@ -134,7 +134,7 @@ def arguments() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--heads", type=Path, required=True, help="the data set's heads, one of which may be the same")
     parser.add_argument("--made-from", type=Path, required=True)
-    parser.add_argument("--unfinished", type=Path, required=True, help="folder for what an ended job has finished")
+    parser.add_argument("--unfinished", type=Path, required=True, help="hidden folder for what is finished")
     return parser
 
 
@@ -148,14 +148,18 @@ def main() -> None:
     index = pd.read_parquet(asked.index)
     exclusive, classes = asked.task != "multi-label", json.loads(asked.classes)
     data = space(asked.store, index, classes, exclusive, asked.image_size, pixels=asked.pixels)
-    data = replace(data, views=views.read(asked.views, asked.view_manifests, data.values.shape))
+    data = held(replace(data, views=views.read(asked.views, asked.view_manifests, data.values.shape)))
     made_from = identity(asked, spec, data)
     files = [getattr(asked, name) for name in FILES]
+    # Its code is in its identity.
+    if pool.taken("train", {"identity": made_from}, [], [*files, asked.made_from]):
+        return
     if same := reuse.take_over(asked.heads, made_from, files):
         sys.stderr.write(f"trained on the same values before: copied from {same}\n")
     else:
         fit(spec, data, index, asked, made_from)
     reuse.record(asked.made_from, made_from, files)
+    reuse.keep(asked.unfinished, asked.made_from, files)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class Augmentation(Spec):
     flip: bool = False
     """Mirror left and right, every other time."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
-    """Largest angle in degrees, either way; bilinear, and black where there is no image (paper 1: 15)."""
+    """Largest angle in degrees, either way; bilinear, and black where there is no image (paper 1: 15). [degrees]"""
 
 
 class Noise(Spec):
@@ -42,13 +42,19 @@ class Noise(Spec):
     distribution: Literal["edm-grid", "log-normal"] = "edm-grid"
     """What sigma is drawn from for each sample in training: one of the grid's steps, or exp(mean + std n)."""
     steps: Annotated[int, Field(ge=2)] = 32
+    """How many sigmas the grid has. [1]"""
     sigma_min: Positive = 0.002
+    """The grid's smallest sigma, of inputs of deviation 0.5. [1]"""
     sigma_max: Positive = 80.0
+    """The grid's largest sigma. [1]"""
     rho: Positive = 7.0
+    """The larger, the more of the grid's steps are at small sigmas. [1]"""
     mean: Annotated[float, Field(allow_inf_nan=False)] = -1.2
+    """Of the logarithm of sigma, under `log-normal`. [1]"""
     std: Positive = 1.2
+    """Of the logarithm of sigma, under `log-normal`. [1]"""
     evaluated: Annotated[int, Field(ge=0)] = 8
-    """At how many steps of the grid, evenly chosen and with both ends, the trained head is scored."""
+    """At how many steps of the grid, evenly chosen and with both ends, the trained head is scored. [1]"""
 
     @model_validator(mode="after")
     def _grid_is_one(self) -> Self:
@@ -80,38 +86,50 @@ class TrainedSpec(HeadSpec):
     `loss: {kind: ldam, normalised: false}`, `reweight_from: 10`, `patience: 15`.
     """
 
+    device: ClassVar[bool] = True
     deviation: ClassVar[float] = 1.0
     """Standard deviation that the inputs' channels are normalised to where no noise is added."""
 
     epochs: Annotated[int, Field(ge=1)] = 60
+    """Passes over the training rows, at most. [epochs]"""
     batch: Annotated[int, Field(ge=2)] = 32
+    """Samples of one step. [samples]"""
     optimiser: Literal["adamw", "adam"] = "adamw"
+    """AdamW, whose weight decay is decoupled, or Adam."""
     learning_rate: Positive = 1e-3
-    """The peak of the one cycle, or the constant rate."""
+    """The peak of the one cycle, or the constant rate. [1]"""
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     """One cycle of rate and momentum over all epochs (Smith and Topin 2017), or no change."""
     weight_decay: Annotated[float, Field(ge=0)] | None = None
-    """None: 0.05 with AdamW, and 0 with Adam."""
+    """None: 0.05 with AdamW, and 0 with Adam. [1]"""
     precision: Literal["float32", "bfloat16"] = "float32"
     """What the network computes in; weights, loss and scores are float32 in any case."""
+    in_memory_bytes: Annotated[int, Field(ge=1)] = 2**34
+    """Where a data set's images with their views, each counted as a colour image in float32, take more than this, its
+    samples are shuffled as far as they can be read from a store in that order (`pipeline.shuffle`), in every space
+    alike. It bounds what is read ahead, too."""
     side: Annotated[int, Field(ge=8)] | None = None
-    """Pixels along one side of what a network sees of images and reconstructions, averaged over areas; latents stay."""
+    """Pixels along one side of what a network sees of images and reconstructions, averaged over areas; latents stay.
+    [pixels]"""
     augment: Augmentation | None = None
+    """Of images and reconstructions, as published; for the same augmentation in every space take the study's
+    `augmentation`."""
     noise: Noise | None = None
+    """Noise on the inputs; null: none."""
     mask_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the space's cells that are set to the mean, drawn anew for each sample and epoch (paper 1: 0.2)."""
+    """Share of the space's cells that are set to the mean, drawn anew for each sample and epoch (paper 1: 0.2). [1]"""
     effective_number: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     """beta of the class-balanced loss (Cui et al. 2019): weights (1 - beta) / (1 - beta^n), normalised to mean 1: over
-    exclusive classes, otherwise over the two sides of each class."""
+    exclusive classes, otherwise over the two sides of each class. [1]"""
     loss: Loss | None = None
     """One of `pipeline.losses`, by its `kind` and with keys of its own."""
     reweight_from: Annotated[int, Field(ge=0)] = 0
     """The epoch, counted from 0, from which the weights of `effective_number` hold; before it all are 1. A later one
     than the first is deferred re-weighting (Cao et al. 2019): the learning rate is a tenth from there on, and patience
-    starts."""
+    starts. [epochs]"""
     patience: Annotated[int, Field(ge=0)] | None = None
     """How many epochs in a row without a better validation score are borne; as in paper 1, one more ends the training.
-    The learning rate's schedule is always that of all epochs."""
+    The learning rate's schedule is always that of all epochs. [epochs]"""
 
     @model_validator(mode="after")
     def _weights_hold_some_day(self) -> Self:
@@ -128,6 +146,10 @@ class TrainedSpec(HeadSpec):
     def input_deviation(self) -> float:
         """The standard deviation of each channel of the inputs."""
         return self.deviation if self.noise is None else NOISE_DEVIATION
+
+    def passes(self, pixels: bool) -> int:
+        """Return the number of epochs."""
+        return self.epochs
 
     def sees_views(self) -> bool:
         """Tell that every network is trained on views."""
@@ -170,9 +192,11 @@ class BackboneSpec(TrainedSpec):
     weights: str | None = None
     """A safetensors file with the weights of an ImageNet classifier; null: random ones."""
     stem: Literal[4] = 4
-    """Pixels along one side of what one cell of the grid behind the stem stands for, in spaces that are not coarser."""
+    """Pixels along one side of what one cell of the grid behind the stem stands for, in spaces that are not coarser.
+    [pixels]"""
     smallest: Annotated[int, Field(ge=1)] = 1
-    """Cells along one side that the last map shall have: strides of the first stages are dropped, too, until it has."""
+    """Cells along one side that the last map shall have: strides of the first stages are dropped, too, until it has.
+    [cells]"""
 
     def files(self) -> list[str]:
         """Return the file of weights, where there is one."""

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.errors import StudyError
 from pipeline.spec import Spec
-from pipeline.store import Rows, check
+from pipeline.store import check
+from pipeline.stored import Stored
 
 NAME = re.compile(r"(?P<dataset>[^.]+)\.view(?P<number>0|[1-9][0-9]*)")
 
@@ -24,12 +23,13 @@ class Augmentation(Spec):
     """What the configuration says of augmentation: the same in every space, done to the image before it is encoded."""
 
     views: Annotated[int, Field(ge=0)] = 0
-    """Augmented copies of every image. 0: heads see the images as they are, alone."""
+    """Augmented copies of every image. 0: heads see the images as they are, alone. [images]"""
     flip: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Probability that left and right are exchanged. 0 where sides mean something, as they do in a thorax."""
+    """Probability that left and right are exchanged. 0 where sides mean something, as they do in a thorax. [1]"""
     rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
-    """Images are turned about their centre by an angle drawn evenly from minus to plus so many degrees."""
+    """Images are turned about their centre by an angle drawn evenly from minus to plus so many degrees. [degrees]"""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Of what is drawn."""
 
     def drawing(self) -> str:
         """Return what a view depends on as JSON: more views leave those that are there as they are."""
@@ -55,8 +55,8 @@ def number_of(stored: str) -> int:
     return int(match["number"])
 
 
-def read(stores: Sequence[Path], manifests: Sequence[Path], shape: tuple[int, ...]) -> tuple[NDArray[np.float32], ...]:
-    """Return the views of one space, each N x c x h x w, raw, in the order of the stores.
+def read(stores: Sequence[Path], manifests: Sequence[Path], shape: tuple[int, ...]) -> tuple[Stored, ...]:
+    """Open the views of one space, each N x c x h x w, raw, in the order of the stores.
 
     Args:
         stores: one for each view.
@@ -73,8 +73,8 @@ def read(stores: Sequence[Path], manifests: Sequence[Path], shape: tuple[int, ..
     per_view, found = len(manifests) // len(stores), []
     for number, store in enumerate(stores):
         check(store, manifests[number * per_view : (number + 1) * per_view])
-        rows = Rows(store)
-        if (len(rows), *rows.shape) != tuple(shape):
-            raise StudyError(f"{store} holds {len(rows)} samples of {rows.shape}, and its space {tuple(shape)}")
-        found.append(rows.read(0, len(rows)))
+        view = Stored(store)
+        if view.shape != tuple(shape):
+            raise StudyError(f"{store} holds {len(view)} samples of {view.shape[1:]}, and its space {tuple(shape)}")
+        found.append(view)
     return tuple(found)

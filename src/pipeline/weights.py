@@ -5,6 +5,7 @@ stands there, whoever put it there; a file of any other folder must have the one
 is one.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,8 @@ from pipeline.files import sha256
 from pipeline.spec import Spec
 
 TABLE = Path("resources/weights.yaml")
+SHIPPED = Path(__file__).parent.parent.parent / TABLE
+"""The table of this checkout."""
 FOLDER = Path("resources/weights")
 PICKLES = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
 """Endings of files that may run code when they are read."""
@@ -27,6 +30,11 @@ SUM = re.compile(r"(?P<hash>[0-9a-f]{64}) [ *](?P<file>.+)")
 Revision = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+def located() -> Path:
+    """Return where the table is: in the working directory, or in this checkout where a call is from another folder."""
+    return SHIPPED if SHIPPED.is_file() and not TABLE.is_file() else TABLE
 
 
 def conversion(file: str | Path) -> str:
@@ -124,8 +132,9 @@ class Table(RootModel[dict[Name, Entry]]):
         return {} if entries is None else entries
 
     @classmethod
-    def read(cls, path: Path = TABLE) -> Self:
+    def read(cls, path: Path | None = None) -> Self:
         """Read the table; raise StudyError, which names the key, for a misspelt one and for what is no hash."""
+        path = path or located()
         try:
             return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
@@ -152,7 +161,7 @@ class Table(RootModel[dict[Name, Entry]]):
 def require(file: str) -> None:
     """Raise StudyError for a file that is neither there nor fetched by the study."""
     parts = Path(file).parts
-    if parts[:-2] == FOLDER.parts and TABLE.is_file():
+    if parts[:-2] == FOLDER.parts and located().is_file():
         name, local = parts[-2:]
         entry = Table.read().root.get(name)
         if entry and entry.repository and local in entry.files:
@@ -208,8 +217,10 @@ def _expected(path: Path) -> dict[str, str]:
 
 def _listed(path: Path) -> tuple[Entry | None, File | None]:
     """Return the table's entry of a file below `resources/weights`."""
-    folder = path.resolve().parent
-    if folder.parent != FOLDER.resolve():
+    # By its name as well as by where it lies: a folder here may be a link to one that several checkouts share.
+    places = [Path(os.path.normpath(path.absolute())).parent, path.resolve().parent]
+    folder = next((place for place in places if place.parent in (FOLDER.absolute(), FOLDER.resolve())), None)
+    if folder is None:
         return None, None
     entry = Table.read().root.get(folder.name)
     return entry, entry.files.get(path.name) if entry else None

@@ -4,7 +4,8 @@
 rule lay_out_view:
     """Write the metadata of a view's store: that of the images."""
     input:
-        lambda wildcards: f"results/images/{plan.plain(wildcards.view)}.zarr/zarr.json",
+        code=plan.code("excerpt"),
+        layout=lambda wildcards: f"results/images/{plan.plain(wildcards.view)}.zarr/zarr.json",
     output:
         "results/images/{view}.zarr/zarr.json",
     log:
@@ -15,7 +16,7 @@ rule lay_out_view:
     conda:
         "../envs/pipeline.yaml"
     shell:
-        "cp {input:q} {output:q} 2> {log:q}"
+        "python -m pipeline.excerpt --file {input.layout:q} --output {output:q} 2> {log:q}"
 
 
 rule augment:
@@ -33,10 +34,17 @@ rule augment:
         manifest="results/images/{view}/{shard}.json",
     log:
         "logs/augment/{view}/{shard}.log",
+    benchmark:
+        "logs/augment/{view}/{shard}.benchmark.tsv"
     wildcard_constraints:
         view=plan.all_views(),
+    group:
+        bundle(lambda wildcards: plan.with_images(wildcards.view, wildcards.shard))
     conda:
         "../envs/pipeline.yaml"
+    resources:
+        mem_mb=plan.memory("augment", accelerators),
+        runtime=plan.runtime("augment", accelerators),
     params:
         spec=study.entries.augmentation.drawing(),
         number=lambda wildcards: plan.view_number(wildcards.view),

@@ -11,8 +11,13 @@ rule conclude:
         initialisation="results/initialisation.csv",
     log:
         "logs/conclude.log",
+    benchmark:
+        "logs/conclude.benchmark.tsv"
     conda:
         "../envs/pipeline.yaml"
+    resources:
+        mem_mb=plan.memory("conclude", accelerators),
+        runtime=plan.runtime("conclude", accelerators),
     params:
         scores=lambda wildcards, output: os.path.join(os.path.dirname(output.claims), "scores"),
         plan=plan.claims(),

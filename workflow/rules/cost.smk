@@ -10,10 +10,16 @@ rule cost:
         "results/cost/{head}.csv",
     log:
         "logs/cost/{head}.log",
+    benchmark:
+        "logs/cost/{head}.benchmark.tsv"
     conda:
         "../envs/pipeline.yaml"
     # More than a machine has are its own number: what runs beside it would be measured, too.
     threads: 64
+    resources:
+        mem_mb=plan.memory("cost", accelerators),
+        runtime=plan.runtime("cost", accelerators),
+        gpu=plan.gpu("cost", accelerators),
     params:
         spec=lambda wildcards: plan.spec("heads", wildcards.head),
         settings=study.entries.cost.settings(),

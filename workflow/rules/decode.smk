@@ -4,7 +4,8 @@
 rule lay_out_reconstructions:
     """Write the metadata of one autoencoder's reconstructions: that of the images, which they are compared with."""
     input:
-        "results/images/{dataset}.zarr/zarr.json",
+        code=plan.code("excerpt"),
+        layout="results/images/{dataset}.zarr/zarr.json",
     output:
         "results/reconstructions/{dataset}/{autoencoder}.zarr/zarr.json",
     log:
@@ -15,7 +16,7 @@ rule lay_out_reconstructions:
     conda:
         "../envs/pipeline.yaml"
     shell:
-        "cp {input:q} {output:q} 2> {log:q}"
+        "python -m pipeline.excerpt --file {input.layout:q} --output {output:q} 2> {log:q}"
 
 
 rule decode:
@@ -36,8 +37,15 @@ rule decode:
         "logs/decode/{dataset}/{autoencoder}/{shard}.benchmark.tsv"
     wildcard_constraints:
         dataset=plan.encoded(),
+    group:
+        bundle(lambda wildcards: plan.with_codes(wildcards.dataset, wildcards.autoencoder, wildcards.shard))
     conda:
         "../envs/pipeline.yaml"
+    threads: plan.threads("decode", accelerators)
+    resources:
+        mem_mb=plan.memory("decode", accelerators),
+        runtime=plan.runtime("decode", accelerators),
+        gpu=plan.gpu("decode", accelerators),
     params:
         spec=lambda wildcards: plan.loaded(wildcards.dataset, wildcards.autoencoder),
         latents=store("latents"),

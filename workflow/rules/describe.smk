@@ -19,8 +19,13 @@ rule describe:
         "logs/describe/{dataset}/{autoencoder}.log",
     benchmark:
         "logs/describe/{dataset}/{autoencoder}.benchmark.tsv"
+    group:
+        bundle(lambda wildcards: plan.with_small_heads(**wildcards))
     conda:
         "../envs/pipeline.yaml"
+    resources:
+        mem_mb=plan.memory("describe", accelerators),
+        runtime=plan.runtime("describe", accelerators),
     params:
         classes=lambda wildcards: json.dumps(study.datasets[wildcards.dataset].classes),
         task=lambda wildcards: study.datasets[wildcards.dataset].task,

@@ -45,8 +45,15 @@ rule encode:
         "logs/encode/{dataset}/{autoencoder}/{shard}.benchmark.tsv"
     wildcard_constraints:
         dataset=plan.encoded(),
+    group:
+        bundle(lambda wildcards: plan.with_codes(wildcards.dataset, wildcards.autoencoder, wildcards.shard))
     conda:
         "../envs/pipeline.yaml"
+    threads: plan.threads("encode", accelerators)
+    resources:
+        mem_mb=plan.memory("encode", accelerators),
+        runtime=plan.runtime("encode", accelerators),
+        gpu=plan.gpu("encode", accelerators),
     params:
         spec=lambda wildcards: plan.loaded(wildcards.dataset, wildcards.autoencoder),
         images=store("images"),

@@ -22,8 +22,15 @@ rule evaluate:
         resampled="results/scores/{dataset}/{autoencoder}/{head}/resampled.parquet",
     log:
         "logs/evaluate/{dataset}/{autoencoder}/{head}.log",
+    benchmark:
+        "logs/evaluate/{dataset}/{autoencoder}/{head}.benchmark.tsv"
+    group:
+        bundle(lambda wildcards: plan.with_head(wildcards.dataset, wildcards.autoencoder, wildcards.head))
     conda:
         "../envs/pipeline.yaml"
+    resources:
+        mem_mb=plan.memory("evaluate", accelerators),
+        runtime=plan.runtime("evaluate", accelerators),
     params:
         cell=lambda wildcards: json.dumps(dict(wildcards.items())),
         classes=lambda wildcards: json.dumps(study.datasets[wildcards.dataset].classes),

@@ -24,6 +24,11 @@ rule finetune:
         "logs/finetune/{dataset}/{autoencoder}.benchmark.tsv"
     conda:
         "../envs/pipeline.yaml"
+    threads: plan.threads("finetune", accelerators)
+    resources:
+        mem_mb=plan.memory("finetune", accelerators),
+        runtime=plan.runtime("finetune", accelerators),
+        gpu=plan.gpu("finetune", accelerators),
     params:
         parent_spec=lambda wildcards: plan.finetuning(wildcards.dataset, wildcards.autoencoder).parent_spec,
         spec=lambda wildcards: plan.finetuning(wildcards.dataset, wildcards.autoencoder).spec,

@@ -16,10 +16,15 @@ rule index:
         rejected_paths="private/{dataset}.rejected.csv",
     log:
         "logs/index/{dataset}.log",
+    benchmark:
+        "logs/index/{dataset}.benchmark.tsv"
     # Before everything else, so that input that cannot be trusted stops a study before it has cost anything.
     priority: 100
     conda:
         "../envs/pipeline.yaml"
+    resources:
+        mem_mb=plan.memory("index", accelerators),
+        runtime=plan.runtime("index", accelerators),
     params:
         spec=lambda wildcards: plan.spec("datasets", wildcards.dataset),
     shell:

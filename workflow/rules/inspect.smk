@@ -11,7 +11,7 @@ rule salt:
     conda:
         "../envs/pipeline.yaml"
     shell:
-        "python -c 'import secrets; print(secrets.token_hex(32))' > {output:q} 2> {log:q}"
+        "python -m pipeline.salt --output {output:q} 2> {log:q}"
 
 
 rule inspect:
@@ -34,11 +34,16 @@ rule inspect:
         mapping="private/{dataset}.mapping.csv",
     log:
         "logs/inspect/{dataset}.log",
+    benchmark:
+        "logs/inspect/{dataset}.benchmark.tsv"
     # Before everything else, so that input that cannot be trusted stops a study before it has cost anything.
     priority: 100
     conda:
         "../envs/pipeline.yaml"
-    threads: 16
+    threads: plan.threads("inspect", accelerators)
+    resources:
+        mem_mb=plan.memory("inspect", accelerators),
+        runtime=plan.runtime("inspect", accelerators),
     params:
         folder=lambda wildcards, output: output.samples.removesuffix(".parquet"),
         private=lambda wildcards, output: output.mapping.removesuffix(".mapping.csv"),
@@ -50,6 +55,7 @@ rule inspect:
 rule inspect_shard:
     """Take one shard's line: what it depends on, so that a changed file makes its own shard again and no other."""
     input:
+        code=plan.code("excerpt"),
         remade=lambda wildcards: plan.remade(wildcards.dataset),
         shards=ancient("results/inspected/{dataset}.shards"),
     output:
@@ -60,4 +66,4 @@ rule inspect_shard:
     conda:
         "../envs/pipeline.yaml"
     shell:
-        "grep '^{wildcards.shard} ' {input.shards:q} > {output:q} 2> {log:q}"
+        "python -m pipeline.excerpt --file {input.shards:q} --first-word {wildcards.shard} --output {output:q} 2> {log:q}"

@@ -16,8 +16,17 @@ rule measure:
         "results/fidelity/{dataset}/{autoencoder}/{shard}.parquet",
     log:
         "logs/measure/{dataset}/{autoencoder}/{shard}.log",
+    benchmark:
+        "logs/measure/{dataset}/{autoencoder}/{shard}.benchmark.tsv"
+    group:
+        bundle(lambda wildcards: plan.with_codes(wildcards.dataset, wildcards.autoencoder, wildcards.shard))
     conda:
         "../envs/pipeline.yaml"
+    threads: plan.threads("measure", accelerators)
+    resources:
+        mem_mb=plan.memory("measure", accelerators),
+        runtime=plan.runtime("measure", accelerators),
+        gpu=plan.gpu("measure", accelerators),
     params:
         images=store("images"),
         store=store("layout"),
@@ -41,8 +50,17 @@ if study.entries.fidelity.features:
             "results/fidelity/{dataset}/{autoencoder}/{shard}.features.safetensors",
         log:
             "logs/measure/{dataset}/{autoencoder}/{shard}.features.log",
+        benchmark:
+            "logs/measure/{dataset}/{autoencoder}/{shard}.features.benchmark.tsv"
+        group:
+            bundle(lambda wildcards: plan.with_codes(wildcards.dataset, wildcards.autoencoder, wildcards.shard))
         conda:
             "../envs/pipeline.yaml"
+        threads: plan.threads("embed", accelerators)
+        resources:
+            mem_mb=plan.memory("embed", accelerators),
+            runtime=plan.runtime("embed", accelerators),
+            gpu=plan.gpu("embed", accelerators),
         params:
             spec=study.entries.fidelity.features.written(),
             store=store("layout"),

@@ -35,11 +35,18 @@ rule normalize:
         samples="results/images/{dataset}/{shard}.parquet",
     log:
         "logs/normalize/{dataset}/{shard}.log",
+    benchmark:
+        "logs/normalize/{dataset}/{shard}.benchmark.tsv"
     # As early as inspecting: what decoding finds may stop the study, too.
     priority: 100
+    group:
+        bundle(lambda wildcards: plan.with_images(wildcards.dataset, wildcards.shard))
     conda:
         "../envs/pipeline.yaml"
-    threads: 16
+    threads: plan.threads("normalize", accelerators)
+    resources:
+        mem_mb=plan.memory("normalize", accelerators),
+        runtime=plan.runtime("normalize", accelerators),
     params:
         spec=lambda wildcards: study.datasets[wildcards.dataset].pixels.written(),
         root=lambda wildcards: study.datasets[wildcards.dataset].root,

@@ -12,10 +12,17 @@ rule pretrain:
         curve="results/weights/pretrained/{weights}/curve.csv",
     log:
         "logs/pretrain/{weights}.log",
+    benchmark:
+        "logs/pretrain/{weights}.benchmark.tsv"
     wildcard_constraints:
         weights="[a-z0-9-]+",
     conda:
         "../envs/pipeline.yaml"
+    threads: plan.threads("pretrain", accelerators)
+    resources:
+        mem_mb=plan.memory("pretrain", accelerators),
+        runtime=plan.runtime("pretrain", accelerators),
+        gpu=plan.gpu("pretrain", accelerators),
     params:
         folder=store("weights"),
     shell:

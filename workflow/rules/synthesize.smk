@@ -10,10 +10,15 @@ rule synthesize:
         inventory="results/benchmarks/{benchmark}.inventory.csv",
     log:
         "logs/synthesize/{benchmark}.log",
+    benchmark:
+        "logs/synthesize/{benchmark}.benchmark.tsv"
     # Before everything else, so that input that cannot be trusted stops a study before it has cost anything.
     priority: 100
     conda:
         "../envs/pipeline.yaml"
+    resources:
+        mem_mb=plan.memory("synthesize", accelerators),
+        runtime=plan.runtime("synthesize", accelerators),
     params:
         spec=lambda wildcards: plan.spec("benchmarks", wildcards.benchmark),
         folder=lambda wildcards, output: output.labels.removesuffix(".labels.csv"),

@@ -16,8 +16,13 @@ rule tabulate:
         fidelity="results/fidelity/{dataset}.csv",
     log:
         "logs/tabulate/{dataset}.log",
+    benchmark:
+        "logs/tabulate/{dataset}.benchmark.tsv"
     conda:
         "../envs/pipeline.yaml"
+    resources:
+        mem_mb=plan.memory("tabulate", accelerators),
+        runtime=plan.runtime("tabulate", accelerators),
     params:
         images=store("images"),
         plan=lambda wildcards: plan.table(wildcards.dataset),
@@ -93,8 +98,13 @@ rule illustrate:
         depth=report("results/depth.png", category="Figures", caption="../report/depth.rst"),
     log:
         "logs/illustrate.log",
+    benchmark:
+        "logs/illustrate.benchmark.tsv"
     conda:
         "../envs/pipeline.yaml"
+    resources:
+        mem_mb=plan.memory("illustrate", accelerators),
+        runtime=plan.runtime("illustrate", accelerators),
     params:
         title=study.entries.title,
         config=json.dumps(shown(config)),

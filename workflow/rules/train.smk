@@ -32,8 +32,15 @@ rule train:
         "logs/train/{dataset}/{autoencoder}/{space}/{head}.benchmark.tsv"
     wildcard_constraints:
         space="latent|reconstruction",
+    group:
+        bundle(lambda wildcards: plan.with_head(wildcards.dataset, wildcards.autoencoder, wildcards.head))
     conda:
         "../envs/pipeline.yaml"
+    threads: plan.threads("train", accelerators)
+    resources:
+        mem_mb=plan.memory("train", accelerators),
+        runtime=plan.runtime("train", accelerators),
+        gpu=plan.gpu("train", accelerators),
     params:
         heads=lambda wildcards: f"results/heads/{wildcards.dataset}",
         # What an ended job has finished: Snakemake deletes that job's outputs, and knows nothing of this folder.

@@ -6,15 +6,18 @@ inside `load`, and keeps networks of its own in a module below `pipeline/network
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.spec import Spec
+
+T = TypeVar("T")
 
 Pixels = NDArray[np.float32]
 """n x C x H x W in [0, 1]; C is 1 for grey images and 3 for colour."""
@@ -61,6 +64,58 @@ class Autoencoder(Protocol):
 
 
 @runtime_checkable
+class Overlapping(Protocol):
+    """An autoencoder whose device computes while this process does something else.
+
+    What begins a batch is called before the results of the last one are asked for.
+    """
+
+    def begin_encoding(self, images: Pixels) -> Callable[[], Latents]:
+        """Begin to encode a batch of pixels; what is returned waits for the latents."""
+        ...
+
+    def begin_decoding(self, latents: NDArray[np.float32]) -> Callable[[], Pixels]:
+        """Begin to decode a batch of posterior means; what is returned waits for the pixels."""
+        ...
+
+    def at_a_time(self, image: Shape, decoding: bool) -> int:
+        """Return how many images of (C, H, W) the device encodes, or decodes, at a time."""
+        ...
+
+
+def encoded(autoencoder: Autoencoder, batches: Iterable[Pixels]) -> Iterator[tuple[Pixels, Latents]]:
+    """Yield batches with their latents, each waited for when the next batch has been begun."""
+    if not isinstance(autoencoder, Overlapping):
+        yield from ((images, autoencoder.encode(images)) for images in batches)
+        return
+    begun = ((images, autoencoder.begin_encoding(images)) for images in batches)
+    yield from ((images, latents()) for images, latents in _one_behind(begun))
+
+
+def decoded(autoencoder: Autoencoder, batches: Iterable[NDArray[np.float32]]) -> Iterator[Pixels]:
+    """Yield the images of batches of latents, each waited for when the next batch has been begun."""
+    if not isinstance(autoencoder, Overlapping):
+        yield from map(autoencoder.decode, batches)
+        return
+    yield from (pixels() for pixels in _one_behind(map(autoencoder.begin_decoding, batches)))
+
+
+def _one_behind(items: Iterable[T]) -> Iterator[T]:
+    """Yield the items, each when the next one is there."""
+    waiting: deque[T] = deque()
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > 1:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def at_a_time(autoencoder: Autoencoder, image: Shape, decoding: bool = False) -> int:
+    """Return how many images of (C, H, W) an autoencoder encodes, or decodes, at a time."""
+    return autoencoder.at_a_time(image, decoding) if isinstance(autoencoder, Overlapping) else batch_size(image)
+
+
+@runtime_checkable
 class Staged(Protocol):
     """An autoencoder that shows what its decoder computes on the way from the latent to the image."""
 
@@ -88,6 +143,9 @@ class AutoencoderSpec(Spec):
     decodes: ClassVar[bool] = True
     """Whether there is a decoder. Without one there are no reconstructions, and what needs them is left empty."""
 
+    is_network: ClassVar[bool] = False
+    """Whether images go through a network, which takes far longer than a formula."""
+
     family: str
     latent_dtype: Literal["float32"] = "float32"
     """How latents are stored. A family whose decoder resolves far less than float16 rounds offers that, too."""
@@ -95,7 +153,7 @@ class AutoencoderSpec(Spec):
     """Which of the spaces that an autoencoder offers the latents live in. A family that offers more says so here."""
     tile: Annotated[int, Field(ge=1)] | None = None
     """Images with a longer side are taken in overlapping squares of so many pixels, which bounds memory; see
-    `pipeline.networks.tiles`. None: whole."""
+    `pipeline.networks.tiles`. None: whole. [pixels]"""
 
     @abstractmethod
     def latent_shape(self, image: Shape) -> Shape:
@@ -104,6 +162,9 @@ class AutoencoderSpec(Spec):
     @abstractmethod
     def load(self, image_channels: int) -> Autoencoder:
         """Load the autoencoder for images with this many channels (1 or 3)."""
+
+    def place(self, job: int) -> None:
+        """Let a network be loaded to one of several accelerators, by the number of the job."""
 
     def load_for(self, image: Shape) -> Autoencoder:
         """Load the autoencoder for images of shape (C, H, W), which it takes in tiles if that is asked for."""

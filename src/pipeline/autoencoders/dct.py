@@ -23,9 +23,9 @@ class Spec(AutoencoderSpec):
     """A transform with the stride of the autoencoder that it stands beside."""
 
     stride: int = Field(ge=1)
-    """Side of a block in pixels."""
+    """Side of a block in pixels. [pixels]"""
     keep: int = Field(ge=1)
-    """Coefficients kept of each block of each channel, at most stride^2."""
+    """Coefficients kept of each block of each channel, at most stride^2. [1]"""
 
     @model_validator(mode="after")
     def _block_has_them(self) -> Self:

@@ -28,32 +28,33 @@ class Spec(AutoencoderSpec):
     datasets: list[str] = []
     """Data sets that get members; unsaid, every one with classes."""
     steps: int = Field(default=2000, ge=1)
-    """Optimiser steps at most."""
+    """Optimiser steps at most. [steps]"""
     batch: int = Field(default=16, ge=1)
-    """Images a step, each time drawn anew."""
+    """Images a step, each time drawn anew. [images]"""
     learning_rate: FiniteFloat = Field(default=1e-4, gt=0)
-    """Of Adam with betas 0.5 and 0.9, constant; the discriminator's, too."""
+    """Of Adam with betas 0.5 and 0.9, constant; the discriminator's, too. [1]"""
     reconstruction: Literal["l1", "l2"] = "l1"
     """Mean absolute or mean squared error of pixels in [0, 1]."""
     kl_weight: FiniteFloat = Field(default=1e-6, ge=0)
-    """Of the divergence; without effect where there is no posterior."""
+    """Of the divergence; without effect where there is no posterior. [1]"""
     lpips_weight: FiniteFloat = Field(default=0.0, ge=0)
+    """Of LPIPS, whose weights `lpips` names. [1]"""
     lpips: str | None = None
     """File of LPIPS' weights; must be said where its weight is not 0."""
     adversarial_weight: FiniteFloat = Field(default=0.0, ge=0)
-    """Of a patch discriminator's judgement, relative to the gradient of the reconstruction (Esser et al., 2021)."""
+    """Of a patch discriminator's judgement, relative to the gradient of the reconstruction (Esser et al., 2021). [1]"""
     adversarial_start: int = Field(default=0, ge=0)
-    """Steps before the discriminator takes part."""
+    """Steps before the discriminator takes part. [steps]"""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the forward and backward pass; weights, moments and validation are always float32."""
     seed: int = Field(default=0, ge=0)
     """Of batches, posterior samples and the discriminator; every fold draws its own."""
     patience: int = Field(default=5, ge=1)
-    """Validation rounds without improvement after which training ends."""
+    """Validation rounds without improvement after which training ends. [rounds]"""
     evaluate_every: int = Field(default=100, ge=1)
-    """Steps between two validation rounds."""
+    """Steps between two validation rounds. [steps]"""
     checkpoint_every: FiniteFloat = Field(default=300.0, ge=0)
-    """Seconds between two checkpoints."""
+    """Seconds between two checkpoints. [seconds]"""
 
     @model_validator(mode="after")
     def _codec_is_the_parents(self) -> Self:

@@ -30,9 +30,10 @@ class Spec(AutoencoderSpec):
     latent_dtype: Literal["float16"] = "float16"  # type: ignore[assignment]
 
     quality: int | None = Field(default=None, ge=1, le=100)
-    """Of every image, as libjpeg counts it: 50 are the tables of the standard's annex K."""
+    """Of every image, as libjpeg counts it: 50 are the tables of the standard's annex K. [1]"""
     bits_per_pixel: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Instead: each image gets the highest quality at which its file, headers included, takes at most so many."""
+    """Instead: each image gets the highest quality at which its file, headers included, takes at most so many. [bits
+    per pixel]"""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

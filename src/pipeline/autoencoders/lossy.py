@@ -19,7 +19,7 @@ class Spec(AutoencoderSpec):
     """A control with the stride of the autoencoder that it stands beside."""
 
     stride: int = Field(ge=2)
-    """Side of a patch in pixels."""
+    """Side of a patch in pixels. [pixels]"""
 
     def latent_shape(self, image: Shape) -> Shape:
         """Return (C, H / stride, W / stride)."""

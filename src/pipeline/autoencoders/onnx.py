@@ -5,7 +5,7 @@ here: which values stand for black and white, and which output is meant where th
 random numbers is refused: take its mean, or its moments with `posterior: gaussian`.
 """
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, FiniteFloat
 
@@ -27,6 +27,8 @@ Range = Annotated[tuple[FiniteFloat, FiniteFloat], AfterValidator(_ascending)]
 class Spec(AutoencoderSpec):
     """Two local files."""
 
+    is_network: ClassVar[bool] = True
+
     encoder: str
     """Graph with one input, n x C x H x W images."""
     decoder: str
@@ -34,9 +36,9 @@ class Spec(AutoencoderSpec):
     data: list[str] = []
     """Files with weights that a graph only refers to, each in the folder of its graph or below."""
     encoder_range: Range
-    """The values that the encoder takes for a pixel of 0 and a pixel of 1."""
+    """The values that the encoder takes for a pixel of 0 and a pixel of 1. [1]"""
     decoder_range: Range | None = None
-    """The values that the decoder gives for a pixel of 0 and a pixel of 1; unsaid: those of the encoder."""
+    """The values that the decoder gives for a pixel of 0 and a pixel of 1; unsaid: those of the encoder. [1]"""
     latent_output: str | None = None
     """Which output of the encoder is the latent; it must be said where there are several."""
     image_outputs: list[str] = []
@@ -45,9 +47,10 @@ class Spec(AutoencoderSpec):
     posterior: Literal["none", "gaussian"] = "none"
     """gaussian: the first half of the latent's channels is the mean, the second the log-variance."""
     channels: int | None = Field(default=None, ge=1)
-    """Of the images that the encoder takes; must be said where the graph leaves them open."""
+    """Of the images that the encoder takes; must be said where the graph leaves them open. [channels]"""
     stride: int | None = Field(default=None, ge=1)
-    """Pixels to one place of the latent. Said, it is checked; it must be said where the graphs do not take 64 x 64."""
+    """Pixels to one place of the latent. Said, it is checked; it must be said where the graphs do not take 64 x 64.
+    [pixels]"""
 
     def files(self) -> list[str]:
         """Return the graphs and the files with their weights."""

@@ -18,7 +18,7 @@ class Spec(AutoencoderSpec):
     """A control with the stride of the autoencoder that it stands beside."""
 
     stride: int = Field(ge=1)
-    """Side of a patch in pixels."""
+    """Side of a patch in pixels. [pixels]"""
     seed: int = Field(ge=0)
     """Of the matrix."""
 

@@ -14,7 +14,7 @@ class Spec(AutoencoderSpec):
     """A control with the stride of the autoencoder that it stands beside."""
 
     stride: int = Field(ge=1)
-    """Side of a patch in pixels."""
+    """Side of a patch in pixels. [pixels]"""
 
     def latent_shape(self, image: Shape) -> Shape:
         """Return (C stride stride, H / stride, W / stride)."""

@@ -35,7 +35,7 @@ class Spec(NetworkSpec):
     arguments: dict[str, Any] = {}
     """Further arguments of timm's `create_model`, such as `img_size`."""
     layer: int = -1
-    """Which of the layers that timm gives as maps; -1 is the last one."""
+    """Which of the layers that timm gives as maps; -1 is the last one. [1]"""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

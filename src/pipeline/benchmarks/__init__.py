@@ -31,9 +31,12 @@ class BenchmarkSpec(Spec):
 
     family: str
     patients: int = Field(default=100, ge=1, le=9999)
+    """How many invented patients have files. [patients]"""
     seed: int = Field(default=0, ge=0)
+    """Of everything that is drawn."""
     size: int = Field(default=96, ge=64, le=512)
-    """Rows and columns of the files, in pixels. Correlation lengths are given at 96 pixels and scale with it."""
+    """Rows and columns of the files, in pixels. Correlation lengths are given at 96 pixels and scale with it.
+    [pixels]"""
 
     @classmethod
     @abstractmethod

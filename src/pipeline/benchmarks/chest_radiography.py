@@ -42,9 +42,9 @@ class Spec(BenchmarkSpec):
 
     family: Literal["chest-radiography"]
     severity: float = Field(default=1.0, gt=0, le=3)
-    """Conspicuity of the findings: their extent and contrast, relative to the default."""
+    """Conspicuity of the findings: their extent and contrast, relative to the default. [1]"""
     dose: float = Field(default=60000.0, ge=1000)
-    """Photons that reach a pixel at 96 x 96 pixels where nothing attenuates."""
+    """Photons that reach a pixel at 96 x 96 pixels where nothing attenuates. [photons]"""
 
     @classmethod
     def prevalence(cls) -> dict[str, float]:

@@ -26,10 +26,11 @@ class Spec(BenchmarkSpec):
 
     family: Literal["computed-tomography"]
     slices: int = Field(default=4, ge=1, le=8)
+    """Of each patient. [files]"""
     severity: float = Field(default=1.0, gt=0, le=3)
-    """Conspicuity of the findings: their extent and contrast, relative to the default."""
+    """Conspicuity of the findings: their extent and contrast, relative to the default. [1]"""
     noise: float = Field(default=22.0, ge=0)
-    """Standard deviation of the reconstruction's noise, in Hounsfield units."""
+    """Standard deviation of the reconstruction's noise, in Hounsfield units. [HU]"""
 
     @classmethod
     def prevalence(cls) -> dict[str, float]:

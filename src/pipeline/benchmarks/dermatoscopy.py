@@ -21,7 +21,7 @@ class Spec(BenchmarkSpec):
 
     family: Literal["dermatoscopy"]
     severity: float = Field(default=1.0, gt=0, le=3)
-    """Conspicuity of each class's own structures (network, dots, vessels, cysts), relative to the default."""
+    """Conspicuity of each class's own structures (network, dots, vessels, cysts), relative to the default. [1]"""
 
     @classmethod
     def prevalence(cls) -> dict[str, float]:

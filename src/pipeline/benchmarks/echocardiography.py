@@ -23,11 +23,13 @@ class Spec(BenchmarkSpec):
 
     family: Literal["echocardiography"]
     clips: int = Field(default=1, ge=1, le=8)
+    """Of each patient. [files]"""
     frames: int = Field(default=4, ge=2, le=64)
+    """Of each clip. [frames]"""
     severity: float = Field(default=1.0, gt=0, le=3)
-    """Width of the defect, relative to the default."""
+    """Width of the defect, relative to the default. [1]"""
     looks: int = Field(default=16, ge=1, le=64)
-    """Independent looks that are compounded; the speckle's standard deviation is 5.6 dB over their square root."""
+    """Independent looks that are compounded; the speckle's standard deviation is 5.6 dB over their square root. [1]"""
 
     @classmethod
     def prevalence(cls) -> dict[str, float]:

@@ -20,7 +20,7 @@ class Spec(BenchmarkSpec):
 
     family: Literal["figures"]
     images: int = Field(default=10, ge=3, le=100)
-    """Files of each group."""
+    """Files of each group. [files]"""
     colour: bool = True
     """Whether files are RGB; otherwise they are grey, and the figures' brightness is drawn in the same way."""
 

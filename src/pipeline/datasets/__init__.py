@@ -53,7 +53,9 @@ class DatasetSpec(Spec):
 
     family: str
     root: str
+    """The folder with the images: DICOM, PNG, JPEG, TIFF, NIfTI, told apart by their content."""
     pixels: PixelSpec
+    """How files become pixels."""
     classes: list[str] = []
     """Names of the classes. Empty: the data set has no labels, and only its reconstructions are measured."""
     task: Task = "single-label"
@@ -66,16 +68,19 @@ class DatasetSpec(Spec):
     """`official` trains, validates and tests once, on the data set's own parts; `folds` is the published scheme (fold k
     tests, fold k + 1 validates, the others train). `auto` is official where the data set declares parts or folds."""
     folds: Annotated[int, Field(ge=3)] = 5
+    """Patient-grouped, stratified folds; an official split without a validation part gives one fold's share of its
+    training patients for it. [folds]"""
     fold_seed: int = 0
+    """Of the order in which patients are shuffled before they are put into folds."""
     leaks: Literal["stop", "drop"] = "stop"
     """What happens to patients, and images, that are on both sides of an official split: the study stops, or their
     training and validation samples are dropped, and the number is reported."""
     unit: Literal["image", "series"] = "image"
     """What is scored: every image by itself, or all images of a file or series together, by their mean score."""
     shards: Annotated[int, Field(ge=1)] = 1
-    """Into how many shard files, and so jobs, each of the data set's stores is cut."""
+    """Into how many shard files, and so jobs, each of the data set's stores is cut. [files]"""
     frames: Annotated[int, Field(ge=1)] | None = None
-    """At most so many frames of a multi-frame file, evenly spaced; None takes all."""
+    """At most so many frames of a multi-frame file, evenly spaced; None takes all. [frames]"""
 
     @model_validator(mode="after")
     def _classes_tell_apart(self) -> Self:

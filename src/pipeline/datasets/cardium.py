@@ -31,6 +31,7 @@ class Spec(TableSpec):
 
     family: Literal["cardium"]
     classes: list[str] = list(CLASSES)
+    """Names of the classes, in order."""
     labels: str | None = None
     """A file list with `path`, `CHD`, `Non_CHD` and `Split`: only its images, in its official parts."""
 

@@ -42,8 +42,9 @@ class Spec(ColumnSpec):
     unmatched: Literal["stop", "drop"] = "stop"
     """What happens if the table has rows that no file belongs to."""
     slices: Annotated[int, Field(ge=1)] | None = None
-    """At most so many slices of a series, evenly spaced along its normal; None takes all."""
+    """At most so many slices of a series, evenly spaced along its normal; None takes all. [slices]"""
     gantry_tilt: Literal["refuse", "accept"] = "refuse"
+    """`refuse` a stack that leans by more than 1 degree, or `accept` it as it is."""
     spacing: Literal["equal", "any"] = "equal"
     """`equal` refuses a series whose increments differ (see `reading/series.py` for by how much)."""
 

@@ -25,6 +25,7 @@ class Spec(ColumnSpec):
     labels: str
     """The CSV file."""
     path_column: str = "path"
+    """The column with each image's file, relative to `root`."""
     patient_column: str | None = "id"
     """None takes every file as a patient of its own, which leaks if patients have several images."""
     patient_from_path: str | None = None

@@ -22,6 +22,7 @@ from pipeline.errors import StudyError
 from pipeline.folds import Rows, Split
 from pipeline.labels import Labels
 from pipeline.spec import Spec
+from pipeline.values import Values, blocks
 
 Floats = NDArray[np.float32]
 
@@ -34,21 +35,21 @@ class Space:
     """Everything that a head may look at.
 
     Attributes:
-        values: N x c x h x w, raw, float32.
+        values: N x c x h x w, raw: an array, or what reads rows of a store where a space does not fit into memory.
         labels: N x K: 1, 0, or -1 where it is missing (`pipeline.labels`).
         exclusive: whether every labelled sample has exactly one class (single-label). Otherwise the K classes are K
             questions that are answered one by one.
         stride: image pixels per cell of the grid, along one side; 1 in image and reconstruction space.
         pixels: whether the values are pixels in [0, 1]: those of images or of reconstructions.
-        views: the same samples again, each array of the shape of `values`: what augmented images are in this space.
+        views: the same samples again, each of the shape of `values`: what augmented images are in this space.
     """
 
-    values: Floats
+    values: Values
     labels: Labels
     exclusive: bool
     stride: int
     pixels: bool = False
-    views: tuple[Floats, ...] = ()
+    views: tuple[Values, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -138,11 +139,12 @@ class HeadSpec(Spec):
 
     family: str
     label_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of the training patients whose labels the head may see. A smaller share is a part of every larger one."""
+    """Share of the training patients whose labels the head may see. A smaller share is a part of every larger one.
+    [1]"""
     label_seed: int = 0
     """Draws which patients those are."""
     fractions: list[Annotated[float, Field(gt=0, lt=1)]] = []
-    """Further shares at which the head is trained, too, for its learning curve: each a part of every larger one."""
+    """Further shares at which the head is trained, too, for its learning curve: each a part of every larger one. [1]"""
     protocol: Literal["matched", "paper"] = "matched"
     """What the head's rows are called: `matched` gives every space the same chances, `paper` does as was published."""
     search: dict[str, list[Any]] = {}
@@ -156,6 +158,10 @@ class HeadSpec(Spec):
     pretrained_on: dict[str, str] = {}
     """Data set to the one of `pretraining` on which the head is trained first, in the same space; it then starts from
     there. Where there are any, it is trained on these data sets alone."""
+    small: ClassVar[bool] = False
+    """Whether a training takes minutes and not hours, so that a batch system is given several together."""
+    device: ClassVar[bool] = False
+    """Whether it computes on an accelerator where there is one."""
     needs_decoder: ClassVar[bool] = False
     """Whether the head looks at what the frozen decoder makes of latents."""
 
@@ -171,6 +177,10 @@ class HeadSpec(Spec):
     def sees_views(self) -> bool:
         """Tell whether the head is trained on the views of a space, too."""
         return False
+
+    def passes(self, pixels: bool) -> int:
+        """Return how often one training goes over its samples at most, in pixels or in latents; 0: it is no network."""
+        return 0
 
     def files(self) -> list[str]:
         """Return the files that the head is loaded from before it is trained: inputs of its jobs."""
@@ -198,10 +208,19 @@ class HeadSpec(Spec):
         """Train on the split's training rows, select on its validation rows, score both others."""
 
 
-def channel_statistics(values: Floats) -> tuple[Floats, Floats]:
-    """Return mean and standard deviation of each channel of n x c x h x w; a constant channel gets a deviation of 1."""
-    mean = values.mean(axis=(0, 2, 3), dtype=np.float64)
-    deviation = values.std(axis=(0, 2, 3), dtype=np.float64)
+def channel_statistics(values: Values, rows: Rows | None = None) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation of each channel of N x c x h x w, over all rows or these.
+
+    A constant channel gets a deviation of 1. Blocks of rows are put together as Chan, Golub and LeVeque do (1983,
+    equation 2.1), so that values need not fit into memory, and their squares need not be many digits apart.
+    """
+    count, mean, squares = 0, np.zeros(values.shape[1]), np.zeros(values.shape[1])
+    for block in blocks(values, rows):
+        own, more = block.mean(axis=(0, 2, 3), dtype=np.float64), len(block) / (count + len(block))
+        squares += len(block) * (block.var(axis=(0, 2, 3), dtype=np.float64) + (own - mean) ** 2 * (1 - more))
+        mean += (own - mean) * more
+        count += len(block)
+    deviation = np.sqrt(squares / count)
     deviation[deviation < 1e-12] = 1.0
     return mean.astype(np.float32), deviation.astype(np.float32)
 

@@ -1,6 +1,6 @@
 """One head on pixels and another on latents: protocols, such as the published one, that treat them differently."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -29,15 +29,22 @@ Entry = Annotated[
 class Spec(HeadSpec):
     """Which head takes images and reconstructions, and which takes latents; the share of labels is said here."""
 
+    device: ClassVar[bool] = True
     family: Literal["by-space"]
     pixels: Entry
+    """The head that takes images and reconstructions."""
     latents: Entry
+    """The head that takes latents."""
 
     @model_validator(mode="after")
     def _parts_say_nothing_of_the_whole(self) -> Self:
         require_part(self.pixels, "pixels")
         require_part(self.latents, "latents")
         return self
+
+    def passes(self, pixels: bool) -> int:
+        """Return how often the one that is for this space goes over its samples."""
+        return (self.pixels if pixels else self.latents).passes(pixels)
 
     def files(self) -> list[str]:
         """Return the files of both."""

@@ -25,15 +25,20 @@ class Spec(HeadSpec):
 
     family: Literal["decoder-features"]
     probe: Literal["linear"] = "linear"
+    """The probe at each depth."""
     grid: Annotated[int, Field(ge=1)] = 8
     """Cells along one side that activations are averaged over. What has too few channels for `components` features
-    takes more cells: a space of one channel 16 instead of 8. In memory, a sample takes 4 grid^2 bytes a channel."""
+    takes more cells: a space of one channel 16 instead of 8. In memory, a sample takes 4 grid^2 bytes a channel.
+    [cells]"""
     components: Annotated[int, Field(ge=1)] = 256
     """Principal components of the training rows that every depth is reduced to, so that depth is not confounded with
-    the number of features; fewer, at every depth the same number, where a depth or the training rows give no more."""
+    the number of features; fewer, at every depth the same number, where a depth or the training rows give no
+    more. [1]"""
     strengths: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = [0.001, 0.01, 0.1, 1.0]
-    """Inverse strengths of the L2 penalty (scikit-learn's C) to choose from, one for all classes."""
+    """Inverse strengths of the L2 penalty (scikit-learn's C) to choose from, one for all classes. [1]"""
 
+    small: ClassVar[bool] = True
+    device: ClassVar[bool] = True
     needs_decoder: ClassVar[bool] = True
     _kept: "_Kept" = PrivateAttr(default_factory=lambda: _Kept())
 

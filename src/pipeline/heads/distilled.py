@@ -1,6 +1,6 @@
 """A student that learns a teacher's logits beside the labels: what a latent space can hold of an image classifier."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,17 +22,23 @@ class Spec(HeadSpec):
     noisy inputs the teacher's logits are those of the clean image.
     """
 
+    device: ClassVar[bool] = True
     family: Literal["distilled"]
     teacher: str
     """The name of a head that is a network."""
     student: Student
+    """The head that learns from the teacher."""
     weight: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Of the labels; paper 1: 0.5."""
+    """Of the labels; paper 1: 0.5. [1]"""
 
     @model_validator(mode="after")
     def _student_says_nothing_of_the_whole(self) -> Self:
         require_part(self.student, "student")
         return self
+
+    def passes(self, pixels: bool) -> int:
+        """Return how often the student goes over its samples."""
+        return self.student.passes(pixels)
 
     def files(self) -> list[str]:
         """Return the files of the student."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,11 +24,12 @@ class Spec(HeadSpec):
     that know it, so that as many votes are counted as were asked for, and they vote for or against.
     """
 
+    small: ClassVar[bool] = True
     family: Literal["knn"]
     grid: Annotated[int, Field(ge=1)] = 16
-    """Cells along one side that the space is averaged over."""
+    """Cells along one side that the space is averaged over. [cells]"""
     neighbours: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = [3, 9, 27]
-    """Numbers of neighbours to choose from, one for all classes, on the validation rows."""
+    """Numbers of neighbours to choose from, one for all classes, on the validation rows. [samples]"""
 
     def fit(self, space: Space, split: Split, seed: int, support: Support = ALONE) -> Fitted:
         """Search once for the largest number of neighbours and count votes for each."""

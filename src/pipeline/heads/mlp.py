@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 class Spec(TrainedSpec):
     """Linear layers with GELU and dropout between them; without hidden ones it is linear."""
 
+    small: ClassVar[bool] = True
     family: Literal["mlp"]
     grid: Annotated[int, Field(ge=1)] | None = 8
-    """Cells along one side that the space is averaged over; null: none, every value is an input."""
+    """Cells along one side that the space is averaged over; null: none, every value is an input. [cells]"""
     width: Annotated[int, Field(ge=1)] = 256
+    """Of each hidden layer. [units]"""
     depth: Annotated[int, Field(ge=0)] = 2
-    """Hidden layers."""
+    """Hidden layers. [layers]"""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of values that are set to 0 in training. [1]"""
 
     def network(self, space: Space) -> nn.Module:
         """Return the network for a space."""

@@ -14,3 +14,4 @@ class Spec(BackboneSpec):
 
     family: Literal["timm"]
     model: str = "resnet18"
+    """timm's name of it."""

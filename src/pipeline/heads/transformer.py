@@ -18,13 +18,15 @@ class Spec(TrainedSpec):
 
     family: Literal["transformer"]
     tokens: Annotated[int, Field(ge=1)] = 256
-    """At most so many patches a sample: they are square, and as small as that allows."""
+    """At most so many patches a sample: they are square, and as small as that allows. [patches]"""
     depth: Annotated[int, Field(ge=6)] = 6
-    """Layers."""
+    """Layers. [layers]"""
     width: Annotated[int, Field(ge=1)] = 192
+    """Values that stand for one patch in each layer. [1]"""
     heads: Annotated[int, Field(ge=1)] = 3
-    """Of attention, in each layer."""
+    """Of attention, in each layer. [1]"""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of values that are set to 0 in training. [1]"""
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> Self:

@@ -11,12 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.autoencoders import Latents, Pixels
+from pipeline.autoencoders import Latents, Pixels, Shape, batch_size
 from pipeline.errors import StudyError
+from pipeline.networks.batches import at_a_time
+from pipeline.networks.guarded import Guarded, Values
 from pipeline.networks.inference import device, exact
-
-Values = tuple[Tensor, Tensor | None]
-"""A posterior mean and, where there is one, the posterior log-variance."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,8 @@ class Codec:
 class TorchAutoencoder:
     """An autoencoder around a network.
 
-    A grey image is repeated over the channels of a colour network, and the decoded channels are averaged.
-
-    Attributes:
-        retries: batches that were not finite in reduced precision, or did not fit the type that latents are stored
-            in, and were computed again in float32.
+    A grey image is repeated over the channels of a colour network, and the decoded channels are averaged. Latents of
+    reduced precision that are not finite, or do not fit the type that latents are stored in, are computed again.
     """
 
     def __init__(
@@ -59,31 +55,63 @@ class TorchAutoencoder:
     ) -> None:
         if image_channels not in (1, codec.channels):
             raise StudyError(f"an autoencoder of {codec.channels} channels does not take images of {image_channels}")
-        self.codec, self.image_channels, self.retries = codec, image_channels, 0
-        self.precision: torch.dtype = getattr(torch, precision)
+        self.codec, self.image_channels = codec, image_channels
         self.largest = float(np.finfo(latent_dtype).max)
         self.device = device()
-        codec.network.requires_grad_(False).eval().to(self.device)
+        network = codec.network.requires_grad_(False).eval().to(self.device)
+        if self.device.type == "cuda":
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.guarded = Guarded(self.device, getattr(torch, precision))
+
+    @property
+    def retries(self) -> int:
+        """How many batches were computed again in float32, because reduced precision did not hold."""
+        return self.guarded.retries
 
     def encode(self, images: Pixels) -> Latents:
         """Encode n x C x H x W pixels; raise StudyError for latents that are not finite."""
-        with exact():
-            pixels = self._tensor(images).expand(-1, self.codec.channels, -1, -1)
-            scaled = self.codec.lowest + (1 - self.codec.lowest) * pixels
-            mean, log_variance = self._guarded(lambda: self.codec.encode(scaled), self.largest)
-        if not _fits(mean, self.largest):
-            raise StudyError(f"a latent of {float(mean.abs().max()):.4g} exceeds float16: set 'latent_dtype: float32'")
-        return Latents(_array(mean), None if log_variance is None else _array(log_variance))
+        return self.begin_encoding(images)()
 
     def decode(self, latents: NDArray[np.float32]) -> Pixels:
         """Decode n x c x h x w posterior means; raise StudyError for pixels that are not finite."""
-        with exact():
-            values = self._tensor(latents)
-            images, _ = self._guarded(lambda: (self.codec.decode(values), None), np.inf)
-            pixels = (images - self.codec.lowest) / (1 - self.codec.lowest)
-            if self.image_channels == 1:
-                pixels = pixels.mean(dim=1, keepdim=True)
-        return np.clip(_array(pixels), 0.0, 1.0)
+        return self.begin_decoding(latents)()
+
+    def begin_encoding(self, images: Pixels) -> Callable[[], Latents]:
+        """Begin to encode n x C x H x W pixels; what is returned gives the latents, or raises as `encode` does."""
+        begun = self.guarded.begin(images, self._encoded, self.largest)
+
+        def latents() -> Latents:
+            found = begun()
+            if found.largest > self.largest:
+                raise StudyError(f"a latent of {found.largest:.4g} exceeds float16: set 'latent_dtype: float32'")
+            return Latents(*found.arrays)
+
+        return latents
+
+    def begin_decoding(self, latents: NDArray[np.float32]) -> Callable[[], Pixels]:
+        """Begin to decode n x c x h x w posterior means; what is returned gives pixels, or raises as `decode` does."""
+        begun = self.guarded.begin(latents, self._decoded)
+        return lambda: np.clip(begun().arrays[0], 0.0, 1.0)
+
+    def at_a_time(self, image: Shape, decoding: bool) -> int:
+        """Return how many images of (C, H, W) the device encodes, or decodes, at a time."""
+        if self.device.type != "cuda":
+            return batch_size(image)
+        grey = np.full((1, *image), 0.5, np.float32)
+        compute, one = (self.decode, self.encode(grey).mean) if decoding else (self.encode, grey)
+        found = at_a_time(image, lambda count: compute(one.repeat(count, axis=0)), self.device)
+        # What was only tried is no part of what is counted.
+        self.guarded.retries = 0
+        return found
+
+    def _encoded(self, images: Tensor) -> Values:
+        pixels = images.expand(-1, self.codec.channels, -1, -1)
+        return self.codec.encode(self.codec.lowest + (1 - self.codec.lowest) * pixels)
+
+    def _decoded(self, latents: Tensor) -> Values:
+        # In float32 whatever the network computed in.
+        pixels = (self.codec.decode(latents).float() - self.codec.lowest) / (1 - self.codec.lowest)
+        return pixels.mean(dim=1, keepdim=True) if self.image_channels == 1 else pixels, None
 
     def stages(self) -> list[str]:
         """Return the names of the decoder's stages, the one next to the latent first."""
@@ -92,26 +120,8 @@ class TorchAutoencoder:
     def activations(self, latents: NDArray[np.float32], stages: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Return what these stages give on the way to the image, each n x channels x height x width, in float32."""
         with exact(), _recording({name: self.codec.stages[name] for name in stages}) as seen:
-            self.codec.decode(self._tensor(latents))
+            self.codec.decode(self.guarded.transfer.there(latents))
         return {name: _array(value) for name, value in seen.items()}
-
-    def _guarded(self, compute: Callable[[], Values], largest: float) -> Values:
-        """Return values in float32: those of reduced precision where all are finite and not too large."""
-        if self.precision != torch.float32:
-            with torch.autocast(self.device.type, self.precision):
-                first, second = compute()
-            if _fits(first, largest) and (second is None or _fits(second, np.inf)):
-                return first.float(), None if second is None else second.float()
-            self.retries += 1
-        first, second = compute()
-        for values in (first, second):
-            if values is not None and not bool(values.isfinite().all()):
-                wrong = int((~values.isfinite()).sum())
-                raise StudyError(f"{wrong} of the autoencoder's values are not finite")
-        return first.float(), None if second is None else second.float()
-
-    def _tensor(self, values: NDArray[np.float32]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(self.device)
 
 
 def decoder_stages(decoder: nn.Module) -> dict[str, nn.Module]:
@@ -144,10 +154,6 @@ def _recording(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _fits(values: Tensor, largest: float) -> bool:
-    return bool(values.isfinite().all()) and (largest == np.inf or float(values.abs().max()) <= largest)
 
 
 def _array(values: Tensor) -> NDArray[np.float32]:

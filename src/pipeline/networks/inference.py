@@ -18,5 +18,11 @@ def exact() -> Iterator[None]:
 
 
 def device() -> torch.device:
-    """Return the accelerator where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return the accelerator where there is one: the one in use, of several."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def place(job: int) -> None:
+    """Use one of several accelerators, in turn by the number of a job; a scheduler that grants one shows only that."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(job % torch.cuda.device_count())

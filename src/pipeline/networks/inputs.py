@@ -14,7 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.heads import Floats, Space, channel_statistics
+from pipeline.heads import Space, channel_statistics
+from pipeline.networks.averaged import Averaged
+from pipeline.networks.feeding import feeding
+from pipeline.spaces import held
 
 if TYPE_CHECKING:
     from pipeline.folds import Rows
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
 
 CLEAN = 1e-5
 """The standard deviation of noise that a network is told of where there is none (paper 1)."""
-LARGEST_SHARE = 0.25
-"""Of an accelerator's free memory, for values that are kept there; what is larger is copied batch by batch."""
 EPOCH, STEP, LAYERS, LEVEL = range(1, 5)
 """What a stream of random numbers is for: the first number of its seed, so that no two streams are the same."""
 
@@ -45,15 +46,8 @@ def resized(space: Space, side: int | None) -> Space:
     """
     if not space.pixels or side is None or space.values.shape[2:] == (side, side):
         return space
-    return replace(space, values=_averaged(space.values, side), views=tuple(_averaged(v, side) for v in space.views))
-
-
-def _averaged(values: Floats, side: int) -> Floats:
-    result = np.empty((*values.shape[:2], side, side), np.float32)
-    for start in range(0, len(values), 64):
-        part = torch.from_numpy(values[start : start + 64])
-        result[start : start + 64] = functional.interpolate(part, (side, side), mode="area").numpy()
-    return result
+    values, *views = (Averaged(values, side) for values in (space.values, *space.views))
+    return held(replace(space, values=values, views=tuple(views)))
 
 
 @dataclass(frozen=True)
@@ -73,6 +67,7 @@ class Inputs:
     """A space and its views, as a network takes them.
 
     Attributes:
+        feeding: where raw values come from.
         mean: of each channel over the training rows.
         deviation: what each channel is divided by, so that it has the deviation that the network expects.
         views: how many there are, beside the samples as they are.
@@ -80,11 +75,10 @@ class Inputs:
 
     def __init__(self, spec: TrainedSpec, space: Space, train: Rows, device: torch.device) -> None:
         self.spec, self.device, self.pixels = spec, device, space.pixels
-        self.mean, deviation = channel_statistics(space.values[train])
+        self.mean, deviation = channel_statistics(space.values, train)
         self.deviation = deviation / np.float32(spec.input_deviation)
         self.views = len(space.views)
-        arrays = [torch.from_numpy(np.ascontiguousarray(array)) for array in (space.values, *space.views)]
-        self._arrays = [array.to(device) for array in arrays] if _fits(arrays, device) else arrays
+        self.feeding = feeding(space, device)
         self._mean, self._deviation = (
             torch.from_numpy(array)[:, None, None].to(device) for array in (self.mean, self.deviation)
         )
@@ -92,7 +86,7 @@ class Inputs:
     def training(self, rows: Tensor, views: Tensor, *seed: int) -> Batch:
         """Return rows, each in one of its views (0: as it is), augmented, masked and noised as the settings say."""
         generator = torch.Generator(self.device).manual_seed(torch_seed(STEP, *seed))
-        values = self._raw(rows, views)
+        values = self.feeding.raw(rows, views)
         if self.pixels and self.spec.augment:
             values = augmented(values, self.spec.augment, generator)
         values = self._normalised(values)
@@ -107,11 +101,11 @@ class Inputs:
 
     def clean(self, rows: Tensor, view: int = 0) -> Batch:
         """Return rows in one view."""
-        return self._batch(self._normalised(self._raw(rows, torch.full_like(rows, view))))
+        return self._batch(self._normalised(self.feeding.raw(rows, torch.full_like(rows, view))))
 
     def noisy(self, rows: Tensor, sigma: float, level: int, seed: int) -> Batch:
         """Return rows with noise of a level, which the seed, the row and the level determine."""
-        values = self._normalised(self._raw(rows, torch.zeros_like(rows)))
+        values = self._normalised(self.feeding.raw(rows, torch.zeros_like(rows)))
         shape = tuple(values.shape[1:])
         drawn = [numbers(LEVEL, seed, row, level).standard_normal(shape, np.float32) for row in rows.tolist()]
         noise = torch.from_numpy(np.stack(drawn)).to(self.device)
@@ -122,34 +116,11 @@ class Inputs:
             sigma = torch.full((len(values),), CLEAN, device=self.device)
         return Batch(values.contiguous(memory_format=torch.channels_last), sigma)
 
-    def _raw(self, rows: Tensor, views: Tensor) -> Tensor:
-        """Return raw values on the device; rows and views are on the processor."""
-        if not self.views:
-            return self._moved(self._arrays[0][rows.to(self._arrays[0].device)])
-        first = self._arrays[0]
-        values = first.new_empty((len(rows), *first.shape[1:]))
-        for number, array in enumerate(self._arrays):
-            chosen = views == number
-            values[chosen.to(array.device)] = array[rows[chosen].to(array.device)]
-        return self._moved(values)
-
-    def _moved(self, values: Tensor) -> Tensor:
-        if values.device == self.device:
-            return values
-        # From pinned memory a copy runs beside what the device computes.
-        return values.pin_memory().to(self.device, non_blocking=True)
-
     def _normalised(self, values: Tensor) -> Tensor:
         return (values - self._mean) / self._deviation
 
     def _uniform(self, generator: torch.Generator, *shape: int) -> Tensor:
         return torch.rand(shape, generator=generator, device=self.device)
-
-
-def _fits(arrays: list[Tensor], device: torch.device) -> bool:
-    if device.type != "cuda":
-        return True
-    return sum(array.nbytes for array in arrays) <= LARGEST_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 def drawn(noise: Noise, count: int, generator: torch.Generator) -> Tensor:

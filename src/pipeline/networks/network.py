@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pipeline.autoencoders import Autoencoder, AutoencoderSpec
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class NetworkSpec(AutoencoderSpec):
     """An autoencoder whose family builds a network and reads its weights."""
 
+    is_network: ClassVar[bool] = True
+
     latent_dtype: Literal["float16", "float32"] = "float16"  # type: ignore[assignment]
     """How latents are stored; float32 for one whose latents exceed what float16 holds (65,504)."""
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
@@ -23,6 +25,12 @@ class NetworkSpec(AutoencoderSpec):
     @abstractmethod
     def codec(self) -> "Codec":
         """Read the weights."""
+
+    def place(self, job: int) -> None:
+        """Let the network be loaded to one of several accelerators, by the number of the job."""
+        from pipeline.networks.inference import place
+
+        place(job)
 
     def load(self, image_channels: int) -> Autoencoder:
         """Return the network behind the contract of this project."""

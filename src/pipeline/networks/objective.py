@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from pipeline.autoencoders.finetuned import Spec
-from pipeline.networks.adapter import Codec, Values
+from pipeline.networks.adapter import Codec
+from pipeline.networks.guarded import Values
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from pipeline.networks.schedule import Schedule
 from pipeline.networks.supervision import Supervision
 from pipeline.networks.training_state import Progress, identity, reproducible
 from pipeline.progress import progress
+from pipeline.shuffle import Shuffle, shuffled
 
 if TYPE_CHECKING:
     from pipeline.folds import Rows, Split
@@ -60,11 +61,13 @@ def fit(
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with reproducible(seed, device):
+        # By the space as it is stored: what a network sees of it must not decide on the order.
+        shuffle = shuffled(space, spec.in_memory_bytes, spec.batch)
         space = resized(space, spec.side)
         network = build(spec, space)
         if support.initial is not None:
             initialise(network, support.initial)
-        return _Training(spec, network.to(device), space, split, seed, support, imitation).run()
+        return _Training(spec, network.to(device), space, split, seed, support, imitation, shuffle).run()
 
 
 def build(spec: TrainedSpec, space: Space) -> nn.Module:
@@ -96,7 +99,9 @@ class _Training:
         seed: int,
         support: Support,
         imitation: float,
+        shuffle: Shuffle,
     ) -> None:
+        self.shuffle, self.order = shuffle, (-1, torch.empty(0), torch.empty(0))
         self.spec, self.space, self.split, self.seed, self.support = spec, space, split, seed, support
         self.device = next(network.parameters()).device
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -139,7 +144,10 @@ class _Training:
     def _step(self) -> None:
         now, size = self.progress, self.spec.batch
         self.network.train()
-        order, views = self._drawn(now.epoch)
+        if self.order[0] != now.epoch:
+            self.order = now.epoch, *self._drawn(now.epoch)
+            self._expect(now.step * size, self.steps * size)
+        _, order, views = self.order
         places = order[now.step * size : (now.step + 1) * size]
         batch = self.inputs.training(self.rows[places], views[places], self.seed, now.epoch, now.step)
         # Layers that draw, such as dropout, have torch's own generator.
@@ -155,8 +163,14 @@ class _Training:
     def _drawn(self, epoch: int) -> tuple[Tensor, Tensor]:
         """Return the order of the training rows in an epoch, and the view of each."""
         random = numbers(EPOCH, self.seed, epoch)
-        order = torch.from_numpy(random.permutation(len(self.rows)))
+        order = torch.from_numpy(self.shuffle.places(self.split.train, random))
         return order, torch.from_numpy(random.integers(0, self.inputs.views + 1, len(self.rows)))
+
+    def _expect(self, start: int, stop: int) -> None:
+        """Let these places of an epoch be read ahead; a buffer of shuffled rows may have been begun."""
+        _, order, views = self.order
+        places = order[start:stop]
+        self.inputs.feeding.expect(self.rows[places], views[places], self.spec.batch, self.shuffle.buffer)
 
     def _logits(self, batch: Batch) -> Tensor:
         with self._autocast():
@@ -190,10 +204,11 @@ class _Training:
         return self.supervision.scores(self._evaluated(rows, batch or self.inputs.clean))
 
     @torch.no_grad()
-    def _evaluated(self, rows: Rows, batch: Callable[[Tensor], Batch]) -> Tensor:
+    def _evaluated(self, rows: Rows, batch: Callable[[Tensor], Batch], view: int = 0) -> Tensor:
         self.network.eval()
-        logits = []
-        for part_of_rows in torch.from_numpy(rows).split(SCORED):
+        logits, everything = [], torch.from_numpy(rows)
+        self.inputs.feeding.expect(everything, torch.full_like(everything, view), SCORED, self.shuffle.buffer)
+        for part_of_rows in everything.split(SCORED):
             logits.append(self._logits(batch(part_of_rows)))
             self._keep()
         return torch.cat(logits)
@@ -201,7 +216,7 @@ class _Training:
     def _fitted(self) -> Fitted:
         inputs = self.inputs
         validation, test = self._scores(self.split.validation), self._scores(self.split.test)
-        views = [self._evaluated(self.split.train, partial(inputs.clean, view=v)) for v in range(inputs.views + 1)]
+        views = [self._evaluated(self.split.train, partial(inputs.clean, view=v), v) for v in range(inputs.views + 1)]
         tensors = {PREFIX + name: value.cpu().numpy() for name, value in self.best.items()}
         tensors |= {"mean": inputs.mean, "deviation": inputs.deviation, **self.supervision.tensors()}
         curve, training = pd.DataFrame(self.progress.curve), torch.stack(views).cpu().numpy()

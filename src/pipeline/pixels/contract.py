@@ -38,11 +38,14 @@ class PixelSpec(Spec):
             window to each channel, in modality units; `voi` applies the file's own VOI look-up table or window. All
             but `stored` exist only where there is one value a pixel: monochrome DICOM, NIfTI, grey TIFF (not `voi`).
         window: [low, high] in modality units (Hounsfield units for CT); only with intensity `window`.
+            [modality units]
         windows: Three such windows, for red, green and blue; only with intensity `windows` and channels `rgb`.
+            [modality units]
         voi: Which of the file's VOI tables, or windows if it has no table, counted from 0; only with intensity `voi`.
+            [1]
         hounsfield: Refuse what is not CT in Hounsfield units: of the voxels, 1 % each must be like air (-1100 to -750)
             and like water and soft tissue (-200 to 200). Finds a rescaling that was applied twice or never.
-        size: Side of the square output, in pixels.
+        size: Side of the square output. [pixels]
         fit: `squash` ignores the aspect ratio, `crop` keeps the central square, `pad` adds a black border.
         filter: What resamples; all are antialiased.
     """

@@ -3,8 +3,8 @@
 Paths are written out in full, as the rules write them; a wildcard is a whole folder level.
 """
 
-from pipeline.plan.tables import Tables
+from pipeline.plan.requests import Requests
 
 
-class Plan(Tables):
+class Plan(Requests):
     """The files of one study."""

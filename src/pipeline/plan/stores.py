@@ -4,6 +4,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ class Stores:
 
     def __init__(self, study: Study) -> None:
         self.study = study
+        self._members: dict[str, dict[str, Member]] = {}
+        self._entries: dict[tuple[str, str], list[Member]] = {}
 
     def code(self, stage: str, kind: families.Kind | None = None, name: str | None = None) -> list[str]:
         """Return the source files that a stage runs, with those of the family of one entry, relative to here.
@@ -33,7 +36,7 @@ class Stores:
         )
 
     def _code(self, stage: str, *families: str) -> list[str]:
-        return [os.path.relpath(path) for path in sources.files(f"pipeline.{stage}", *families)]
+        return _relative(Path.cwd(), f"pipeline.{stage}", *families)
 
     def pretrained(self, weights: str) -> list[str]:
         """Return the source files that training one of the shipped autoencoders runs, those of its family included."""
@@ -41,7 +44,7 @@ class Stores:
         if not recipe.is_file():
             raise StudyError(f"there is no recipe {recipe}")
         family = families.module_name("autoencoders", json.loads(recipe.read_text())["family"])
-        return [os.path.relpath(path) for path in sources.files("pipeline.pretrain", family)]
+        return _relative(Path.cwd(), "pipeline.pretrain", family)
 
     def spec(self, kind: families.Kind, name: str) -> str:
         """Return one entry of the configuration as the JSON parameter of a rule."""
@@ -54,11 +57,22 @@ class Stores:
     def member(self, dataset: str, name: str) -> Member:
         """Return the autoencoder of this name, on a data set or a view of it; raise StudyError where it has none."""
         dataset = self.plain(dataset)
-        found = (member for entry in self.study.autoencoders for member in self.study.members(dataset, entry))
-        member = next((member for member in found if member.name == name), None)
-        if member is None:
+        if dataset not in self._members:
+            named = {member.name: member for entry in self.study.autoencoders for member in self._of(dataset, entry)}
+            self._members[dataset] = named
+        if name not in self._members[dataset]:
             raise StudyError(f"the data set {dataset} has no autoencoder {name}")
-        return member
+        return self._members[dataset][name]
+
+    def _of(self, dataset: str, entry: str) -> list[Member]:
+        """Return the members of an entry, found once: every job asks for some."""
+        if (dataset, entry) not in self._entries:
+            self._entries[dataset, entry] = self.study.members(dataset, entry)
+        return self._entries[dataset, entry]
+
+    def entry_of(self, dataset: str, autoencoder: str) -> str:
+        """Return the entry of a member; an entry is its own."""
+        return autoencoder if autoencoder in self.study.autoencoders else self.member(dataset, autoencoder).entry
 
     def codec(self, stage: str, dataset: str, autoencoder: str) -> list[str]:
         """Return the source files of a stage that loads an autoencoder."""
@@ -88,11 +102,11 @@ class Stores:
         )
 
     def _decodes(self, dataset: str, autoencoder: str) -> bool:
-        return all(member.spec.decodes for member in self.study.members(dataset, autoencoder))
+        return all(member.spec.decodes for member in self._of(dataset, autoencoder))
 
     def autoencoders(self, dataset: str) -> list[str]:
         """Return the entries that a data set's table has rows of."""
-        return [name for name in self.study.autoencoders if self.study.members(dataset, name)]
+        return [name for name in self.study.autoencoders if self._of(dataset, name)]
 
     def inventory(self, dataset: str) -> str:
         """Return the list of a data set's files: made with a generated folder, else refreshed by every call."""
@@ -153,7 +167,7 @@ class Stores:
 
     def _spaces(self, dataset: str, autoencoder: str) -> list[str]:
         spaces = FOLDERS if self._decodes(dataset, autoencoder) else ("latent",)
-        members = self.study.members(dataset, autoencoder)
+        members = self._of(dataset, autoencoder)
         return [self.space(space, dataset, member.name) for member in members for space in spaces]
 
     def measured(self, dataset: str, member: Member) -> dict[str, list[str]]:
@@ -183,3 +197,9 @@ class Finetuning:
     parent_spec: str
     spec: str
     fold: int
+
+
+@cache
+def _relative(folder: Path, *modules: str) -> list[str]:
+    """Return the source files of modules, relative to a folder: the same list for all of a stage's jobs."""
+    return [os.path.relpath(path, folder) for path in sources.files(*modules)]

@@ -21,7 +21,7 @@ class Tables(Trainings):
     def description(self, dataset: str, autoencoder: str) -> str:
         """Return the spaces that an entry is described by as JSON: for each member its folders by space."""
         spaces = list(FOLDERS) if self._decodes(dataset, autoencoder) else ["latent"]
-        members = self.study.members(dataset, autoencoder)
+        members = self._of(dataset, autoencoder)
         folders = [{space: self.space(space, dataset, member.name) for space in spaces} for member in members]
         return json.dumps({"image": f"results/images/{dataset}", "members": folders, "shards": self.cut(dataset)})
 
@@ -108,7 +108,7 @@ class Tables(Trainings):
             {
                 "autoencoder": name,
                 "family": self.study.autoencoders[name].family,
-                "members": [self._member(dataset, member) for member in self.study.members(dataset, name)],
+                "members": [self._member(dataset, member) for member in self._of(dataset, name)],
                 "gaps": self.gaps(dataset, name),
                 "protocols": {head: self.study.heads[head].protocol for head in self.heads(dataset, name)},
             }

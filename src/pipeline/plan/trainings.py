@@ -38,7 +38,7 @@ class Trainings(Stores):
         """Return the predictions of a head in one space of an entry; none where the space does not exist."""
         if space == "reconstruction" and not self._decodes(dataset, autoencoder):
             return []
-        names = [member.name for member in self.study.members(dataset, autoencoder)]
+        names = [member.name for member in self._of(dataset, autoencoder)]
         return [f"results/heads/{dataset}/{name}/{space}/{head}/{file}" for name in names]
 
     def profiles(self, space: str, dataset: str, autoencoder: str, head: str) -> list[str]:

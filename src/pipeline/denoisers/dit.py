@@ -1,0 +1,28 @@
+"""A small diffusion transformer (Peebles and Xie 2023): diffusers' DiTTransformer2DModel, without classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.trained_denoiser import TrainedDenoiser
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Spec(TrainedDenoiser):
+    """Patches are the smallest of which at most `tokens` cover the grid."""
+
+    family: Literal["dit"]
+    width: Annotated[int, Field(ge=16, multiple_of=16)] = 128
+    depth: Annotated[int, Field(ge=1)] = 4
+    heads: Annotated[int, Field(ge=1)] = 4
+    tokens: Annotated[int, Field(ge=1)] = 256
+
+    def network(self, shape: tuple[int, int, int]) -> nn.Module:
+        """Return the transformer; raise StudyError for a grid that is no square."""
+        from pipeline.networks.denoiser_dit import dit
+
+        return dit(shape, self)

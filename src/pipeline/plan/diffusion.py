@@ -1,0 +1,66 @@
+"""The denoisers of a study: which are fitted where, and what is measured with them."""
+
+from pipeline import families
+from pipeline.members import Member
+from pipeline.plan.tables import Tables
+
+TABLES = ("results/diffusability.csv", "results/encoder_geometry.csv", "results/diffusability_summary.csv")
+"""What a study with denoisers has more than others."""
+
+
+class Diffusion(Tables):
+    """Which files diffusability is measured from, and which tables it makes."""
+
+    def denoised(self, dataset: str, autoencoder: str) -> Member:
+        """Return the autoencoder in whose latents an entry is measured: of one for each fold the first."""
+        return self.study.members(dataset, autoencoder)[0]
+
+    def denoised_fold(self, dataset: str, autoencoder: str) -> int:
+        """Return the fold whose training rows a denoiser is fitted to, and on whose test rows it is measured."""
+        return self.member(dataset, autoencoder).fold or 0
+
+    def denoisers(self, dataset: str, autoencoder: str) -> list[str]:
+        """Return the denoisers of an entry on a data set."""
+        return [
+            name
+            for name, spec in self.study.denoisers.items()
+            if (not spec.datasets or dataset in spec.datasets)
+            and (not spec.autoencoders or autoencoder in (*spec.autoencoders, self.study.baseline()))
+        ]
+
+    def denoiser_settings(self, denoiser: str) -> str:
+        """Return a denoiser's entry as the JSON parameter of a rule: without what says where it is fitted."""
+        return self.study.denoisers[denoiser].settings()
+
+    def denoiser_code(self, stage: str, denoiser: str) -> list[str]:
+        """Return the source files that a stage runs with a denoiser."""
+        return self._code(stage, families.module_name("denoisers", self.study.denoisers[denoiser].family))
+
+    def measured_how(self) -> str:
+        """Return how diffusability is measured, as the JSON parameter of a rule."""
+        return self.study.entries.diffusability.written()
+
+    def geometry_how(self) -> str:
+        """Return how the geometry of encoders is measured, as the JSON parameter of a rule."""
+        return self.study.entries.diffusability.geometry.written()
+
+    def _denoised_entries(self) -> list[tuple[str, str]]:
+        pairs = [(dataset, name) for dataset in self.study.compared for name in self.autoencoders(dataset)]
+        return [pair for pair in pairs if self.denoisers(*pair)]
+
+    def diffusabilities(self) -> list[str]:
+        """Return the measurements of every entry with every denoiser."""
+        return [
+            f"results/diffusability/{dataset}/{self.denoised(dataset, name).name}/{denoiser}.csv"
+            for dataset, name in self._denoised_entries()
+            for denoiser in self.denoisers(dataset, name)
+        ]
+
+    def geometries(self) -> list[str]:
+        """Return the geometry of every encoder on the data that a denoiser is fitted to."""
+        entries = self._denoised_entries()
+        return [f"results/geometry/{dataset}/{self.denoised(dataset, name).name}.csv" for dataset, name in entries]
+
+    def diffusability_tables(self) -> list[str]:
+        """Return the study's tables of diffusability: none without denoisers."""
+        return [*TABLES] if self._denoised_entries() else []
