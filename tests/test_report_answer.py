@@ -3,6 +3,7 @@
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,7 +130,7 @@ def test_controls_and_what_has_no_decoder_are_never_chosen(tmp_path: Path) -> No
     results = study(tmp_path)
     for found in choices(results, tmp_path):
         assert {one.autoencoder for one in found.rows} == {"a", "b"}
-    nan = {
+    nan: dict[str, Any] = {
         name + end: math.nan
         for name in ("reconstruction", "information_loss", "learnability_gap")
         for end in ("", "_low", "_high")
@@ -168,7 +169,7 @@ def test_the_page_begins_with_the_answer_in_one_paragraph() -> None:
         "Use flux on chest; on skin, flux scores highest and cannot be told apart from sd-vae and taesd."
     )
     assert "This rests on the head cnn (protocol matched) and balanced accuracy." in said
-    assert "If one autoencoder must do for all 2 data sets: flux has the highest mean" in said
+    assert "If one autoencoder must do for these 2 data sets: flux has the highest mean" in said
     items = re.sub("<[^>]*>", "", page)
     assert (
         "chest: use flux; head cnn scores 0.89 [0.87, 0.91] from its latents, 0.86 [0.84, 0.88] from images." in items
@@ -185,3 +186,17 @@ def test_a_share_is_not_rounded_to_certainty(share: float, shown: str) -> None:
 
 def test_a_page_without_choices_has_no_answer() -> None:
     assert answer.section(RESULTS, []) == ""
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ([0.23, 0.131], "0.13 to 0.23 less"),
+        ([0.1], "0.10 less"),
+        ([-0.02, -0.3], "0.02 to 0.30 more"),
+        ([-0.02, 0.05], "0.02 more to 0.05 less"),
+        ([0.0], "0.00 less"),
+    ],
+)
+def test_a_gain_is_not_called_a_loss(losses: list[float], said: str) -> None:
+    assert answer.less(losses) == said

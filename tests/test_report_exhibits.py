@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,7 @@ RESULTS = Results.read(
 
 
 def store(folder: Path, values: NDArray[np.float32], pixels: bool = True) -> None:
-    lay_out(folder, Layout(ROWS, values.shape[1:], 1, "uint16" if pixels else "float32", {}))  # type: ignore[arg-type]
+    lay_out(folder, Layout(ROWS, values.shape[1:], 1, "uint16" if pixels else "float32", {}))
     write_shard(folder, 0, to_grid(values) if pixels else values, {})
 
 
@@ -157,7 +158,7 @@ def test_what_is_shown_to_be_looked_at_is_named_by_hashes_alone() -> None:
 
 def test_scores_class_by_class_are_means_over_folds_and_seeds(tmp_path: Path) -> None:
     results = Results.read(pd.DataFrame([row(), identity()]))
-    lines = [
+    lines: list[dict[str, Any]] = [
         {"metric": "recall", "space": space, "fold": fold, "seed": seed, "value": 0.1 * fold + 0.2 * seed + extra}
         | {"label": label, "positives": 4 + fold, "few_positives": True, "share": 0.1, "group": "head"}
         for space, extra in (("image", 0.5), ("latent", 0.3))
@@ -165,7 +166,7 @@ def test_scores_class_by_class_are_means_over_folds_and_seeds(tmp_path: Path) ->
         for fold in (0, 1)
         for seed in (0, 1)
     ]
-    overall = [{"metric": "mcc", "space": "image", "fold": 0, "seed": 0, "value": 0.9}]
+    overall: list[dict[str, Any]] = [{"metric": "mcc", "space": "image", "fold": 0, "seed": 0, "value": 0.9}]
     for name in ("taesd", "identity"):
         path = tmp_path / "chest" / name / "cnn" / "scores.csv"
         path.parent.mkdir(parents=True)

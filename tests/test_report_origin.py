@@ -1,7 +1,9 @@
 """Where a study comes from is said completely, and without what belongs to the machine or to patients."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +23,7 @@ from tests.report_rows import cells, parsed
 ABOUT = {"split": "folds", "duplicates": 2, "merged_patients": 0, "contradictions": 1, "dropped": 0}
 
 
-def index(**changes: object) -> pd.DataFrame:
+def index(**changes: Any) -> pd.DataFrame:  # noqa: ANN401 - columns of any kind
     """Twelve samples of six patients in three folds, two classes."""
     rows = np.arange(12)
     table = pd.DataFrame(
@@ -52,6 +54,7 @@ def test_weights_are_told_by_the_hash_that_made_the_latents(tmp_path: Path) -> N
     assert (other.sha256, other.file, other.source) == ("f" * 64, "", "")
     assert found.tables == {"gap_table.csv": sha256(tmp_path / "gap_table.csv")}
     assert found.software["numpy"] == np.__version__
+    assert re.fullmatch("[0-9a-f]{40}(-dirty)?|not a git checkout", found.software["this workflow, commit"])
     page = origin.section(found)
     parsed(page)
     assert "not in the table of weights" in page

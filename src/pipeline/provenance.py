@@ -59,8 +59,10 @@ def _version(package: str) -> str | None:
 
 
 def _own() -> dict[str, str]:
+    # Not the repository around it: this may lie inside another one.
     root = Path(__file__).parents[2]
-    git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    where = ["git", f"--git-dir={root / '.git'}", f"--work-tree={root}"]
+    git = [*where, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         asked = subprocess.run(git, capture_output=True, text=True, check=False)
         commit = asked.stdout.strip() if not asked.returncode else ""

@@ -89,6 +89,7 @@ rule illustrate:
             ],
         ),
         exhibits=plan.exhibited(),
+        pinned="resources/weights.yaml",
         indices=expand("results/index/{dataset}.{kind}", dataset=study.compared, kind=["parquet", "json"]),
         stores=[path for dataset in study.compared for path in plan.stores(dataset)],
     output:

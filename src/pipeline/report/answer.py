@@ -72,11 +72,11 @@ def _basis(results: Results, chosen: Mapping[str, Choice]) -> list[str]:
     if not decided:
         return []
     heads = text.listing([_name(head) for head in dict.fromkeys(choice.head for choice in decided)])
-    spread = _span([choice.rows[0].total.value for choice in decided])
+    spread = less([choice.rows[0].total.value for choice in decided])
     name = text.html(text.metric_name(results.metrics[0]))
     return [
         f"This rests on the head {heads} (protocol matched) and {name}.",
-        f"From the best latents it scores {spread} less than from the images themselves.",
+        f"From the best latents it scores {spread} than from the images themselves.",
         *_arrangement(results, decided),
         *_for_all(decided),
     ]
@@ -84,28 +84,30 @@ def _basis(results: Results, chosen: Mapping[str, Choice]) -> list[str]:
 
 def _arrangement(results: Results, decided: Sequence[Choice]) -> list[str]:
     """Return what the same heads lose on lossless controls: nothing is missing there but the order of the values."""
-    asked = {(choice.dataset, choice.head) for choice in decided}
-    rows = [row for row in results.rows if (row.dataset, row.head) in asked and row.metric == results.metrics[0]]
+    asked = {(choice.dataset, choice.head, results.metrics[0]) for choice in decided}
+    rows = [row for row in results.rows if (row.dataset, row.head, row.metric) in asked and row.family in LOSSLESS]
     parts = []
-    for family in LOSSLESS:
-        found = [row.total.value for row in rows if row.family == family and not math.isnan(row.total.value)]
-        if found:
-            parts.append(f"{_span(found)} on {_name(next(row.autoencoder for row in rows if row.family == family))}")
-    return [f"On controls, which lose nothing but the arrangement of values, it loses {text.listing(parts)}."] * bool(
-        parts
-    )
+    for name in dict.fromkeys(row.autoencoder for row in rows):
+        found = [row.total.value for row in rows if row.autoencoder == name and not math.isnan(row.total.value)]
+        parts += [f"{less(found)} on {_name(name)}"] if found else []
+    said = f"On controls, which lose nothing but the arrangement of values, it scores {text.listing(parts)}."
+    return [said] if parts else []
 
 
-def _span(values: Sequence[float]) -> str:
-    low, high = text.number(min(values), 2), text.number(max(values), 2)
-    return low if low == high else f"{low} to {high}"
+def less(values: Sequence[float]) -> str:
+    """Return how much less, or more, is scored than from images."""
+    low, high = min(values), max(values)
+    if low < 0 < high:
+        return f"{text.number(-low, 2)} more to {text.number(high, 2)} less"
+    ends = sorted(text.number(abs(end), 2) for end in (low, high))
+    return f"{' to '.join(dict.fromkeys(ends))} {'less' if high > 0 or low == high == 0 else 'more'}"
 
 
 def _for_all(decided: Sequence[Choice]) -> list[str]:
     found = together(decided)
     if found is None:
         return []
-    start = f"If one autoencoder must do for all {len(decided)} data sets: {_name(found.best)} has the highest mean"
+    start = f"If one autoencoder must do for these {len(decided)} data sets: {_name(found.best)} has the highest mean"
     return [f"{start} ({_lead(found)})."]
 
 

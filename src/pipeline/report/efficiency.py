@@ -5,7 +5,7 @@ import math
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from pipeline.report import text
 from pipeline.report.dots import Dot
@@ -82,7 +82,7 @@ def efficiency_figure(part: pd.DataFrame) -> Figure:
         ax.set(xscale="log", xlim=(min(1, *ends) / 1.3, max(1, *ends) * 1.3), ylim=(len(names) - 0.4, -0.6))
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.minorticks_off()
         ax.tick_params(labelbottom=True)
         ax.set_yticks(range(len(names)), [wrapped(name, 24) for name in names])
     figure.supxlabel("times better off on latents than on images", fontsize=8.5, color=INK)

@@ -10,7 +10,7 @@ from matplotlib.ticker import NullLocator
 
 from pipeline.report import text
 from pipeline.report.curves import Look, draw, legend, panels, span
-from pipeline.report.drawing import INK, MUTED, SMALLEST, inline_svg, plot
+from pipeline.report.drawing import INK, MUTED, SMALLEST, inline_svg, plot, tip
 from pipeline.report.further import Curve, Place, Record, along, interval
 from pipeline.report.results import Interval, Results, Row, unique
 from pipeline.report.tables import Cell, name_cell, number, score, table
@@ -119,7 +119,8 @@ def _plot(found: Curves, rows: Sequence[Row], asked: pd.DataFrame, name: str) ->
     caption = (
         f"<strong>Learning curves.</strong> {text.html(dataset)}, head {text.html(rows[0].head)}: {text.html(metric)} "
         "against the share of the training patients&rsquo; labels, with 95&nbsp;% intervals. Dotted: what latents "
-        "score with all labels, and how many times as many labels they need for it as images do."
+        "score with all labels; open circle: the share of labels with which images reach it. Below: how many times as "
+        "many labels latents need for it."
     )
     return plot(inline_svg(learning_figure(found, rows, asked), name, alt), caption)
 
@@ -138,12 +139,24 @@ def learning_figure(found: Curves, rows: Sequence[Row], asked: pd.DataFrame) -> 
         _share_axis(ax, shares)
         if "latent" in curves[row.autoencoder]:
             ax.axhline(row.latent.value, color=MUTED, linestyle=":", linewidth=1.1)
-            told = ratio(needed(asked, row))
+            record = needed(asked, row)
+            _draw_needed(ax, record, row.latent.value, limits[0])
+            told = ratio(record)
             ax.text(0.98, 0.03, f"labels: {told}", transform=ax.transAxes, ha="right", fontsize=SMALLEST, color=INK)
     figure.supxlabel("share of the training labels", fontsize=8.5, color=INK)
     there = [space for space in LOOKS if any(space in each for each in curves.values())]
     legend(figure, {space: LOOKS[space] for space in there})
     return figure
+
+
+def _draw_needed(ax: Axes, record: Record | None, score: float, bottom: float) -> None:
+    """Mark the share of labels with which images reach what latents score with all, where it was measured."""
+    if record is None or record["bound"] or not record["value"] > 0:
+        return
+    share = 1 / float(record["value"])
+    ax.vlines(share, bottom, score, color=MUTED, linestyle=":", linewidth=1.1)
+    marks = ax.plot(share, score, "o", color=INK, markerfacecolor="white", markersize=6, zorder=4)
+    tip(marks, f"images reach {text.number(score, 2)} with {100 * share:.0f} % of the labels")
 
 
 def _share_axis(ax: Axes, shares: Sequence[float]) -> None:
