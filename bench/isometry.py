@@ -2,8 +2,8 @@
 
 The push is the relaxed distortion measure of Lee, Yoon, Son and Park, "Regularized Autoencoders for Isometric
 Representation Learning" (ICLR 2022): E tr H^2 / (E tr H)^2 with H = J'J of the decoder, which is least where all
-singular values of J are the same everywhere. With it the penalties must fall; what becomes of diffusability, and of what
-a classifier finds, is a result.
+singular values of J are the same everywhere. With it the penalties must fall; what becomes of diffusability, and of
+what a classifier finds, is a result.
 """
 
 from collections.abc import Iterator
