@@ -1,5 +1,7 @@
 """The denoisers of a study: which are fitted where, and what is measured with them."""
 
+import json
+
 from pipeline import families
 from pipeline.members import Member
 from pipeline.plan.tables import Tables
@@ -41,7 +43,8 @@ class Diffusion(Tables):
 
     def measured_how(self) -> str:
         """Return how diffusability is measured, as the JSON parameter of a rule."""
-        return self.study.entries.diffusability.written()
+        how = self.study.entries.diffusability
+        return json.dumps(how.model_dump(mode="json", exclude_unset=True, exclude={"geometry"}), sort_keys=True)
 
     def geometry_how(self) -> str:
         """Return how the geometry of encoders is measured, as the JSON parameter of a rule."""
