@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from bench import oracles, trained_denoisers
+from bench import isometry, oracles, trained_denoisers
 from bench.known_answers import (
     CNN,
     TwoNormals,
@@ -166,6 +166,7 @@ CHECKS: tuple[Callable[[], Iterator[Row]], ...] = (
     noise_conditioned,
     *oracles.CHECKS,
     *trained_denoisers.CHECKS,
+    *isometry.CHECKS,
 )
 
 

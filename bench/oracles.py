@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.measure import Row
-from bench.mixtures import SPACE, THREE, TWO, Mixture
-from pipeline import fisher
+from bench.mixtures import GOLDEN, SPACE, THREE, TWO, Mixture
+from pipeline import fisher, information
 from pipeline.fisher import Statistics, Value
+from pipeline.networks.classifier_gradients import Classifier, answers
 from pipeline.networks.probes import Denoiser, drawn, statistics
 
 Floats = NDArray[np.float64]
@@ -76,22 +77,40 @@ LINES: dict[str, tuple[Mixture, tuple[Known, ...]]] = {
 }
 
 
-def denoiser(mixture: Mixture) -> Denoiser:
-    """Return E[X | y] of a mixture: means of the components' own denoisers, weighted by the components' posterior."""
-    d = mixture.means.shape[1]
-    means, logs = torch.from_numpy(mixture.means).double(), torch.from_numpy(np.log(mixture.weights))
-    variances, axes = torch.linalg.eigh(torch.from_numpy(mixture.covariances).double())
+def log_joint(mixture: Mixture) -> Classifier:
+    """Return log(weight_k p(y | k)) up to a constant, n x K: what the best classifier says of noisy values."""
+    logs, means, variances, axes = _components(mixture)
 
-    def denoise(y: Tensor, sigma: Tensor) -> Tensor:
-        apart = y.reshape(len(y), 1, d).double() - means
+    def classify(y: Tensor, sigma: Tensor) -> Tensor:
+        apart = y.reshape(len(y), 1, means.shape[1]).double() - means
         noisy = variances + sigma.double()[:, None, None].square()
         along = torch.einsum("nki,kij->nkj", apart, axes)
-        posterior = (logs - (along.square() / noisy + noisy.log()).sum(dim=2) / 2).softmax(dim=1)
-        inside = means + torch.einsum("nkj,kij->nki", variances * along / noisy, axes)
-        mean: Tensor = (posterior[:, :, None] * inside).sum(dim=1)
+        joint: Tensor = logs - (along.square() / noisy + noisy.log()).sum(dim=2) / 2
+        return joint
+
+    return classify
+
+
+def denoiser(mixture: Mixture) -> Denoiser:
+    """Return E[X | y] of a mixture: means of the components' own denoisers, weighted by the components' posterior."""
+    _, means, variances, axes = _components(mixture)
+    classify = log_joint(mixture)
+
+    def denoise(y: Tensor, sigma: Tensor) -> Tensor:
+        apart = y.reshape(len(y), 1, means.shape[1]).double() - means
+        kept = variances / (variances + sigma.double()[:, None, None].square())
+        along = torch.einsum("nki,kij->nkj", apart, axes)
+        inside = means + torch.einsum("nkj,kij->nki", kept * along, axes)
+        mean: Tensor = (classify(y, sigma).softmax(dim=1)[:, :, None] * inside).sum(dim=1)
         return mean.reshape(y.shape).to(y.dtype)
 
     return denoise
+
+
+def _components(mixture: Mixture) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the components' log-weights, means, and variances along their axes."""
+    variances, axes = torch.linalg.eigh(torch.from_numpy(mixture.covariances).double())
+    return torch.from_numpy(np.log(mixture.weights)), torch.from_numpy(mixture.means).double(), variances, axes
 
 
 def by_quadrature(denoise: Denoiser, mixture: Mixture, t: float, points: int = 401) -> dict[str, Value]:
@@ -156,4 +175,31 @@ def solid(count: int = 200_000) -> Iterator[Row]:
             yield Row(f"{quantity}, 3-D mixture, t {known.t:g}: off in standard errors", float(off), 4, False, note)
 
 
-CHECKS = (spectra, lines, solid)
+def answered(mixture: Mixture, classify: Classifier, sigmas: Floats, points: int = 201) -> information.Answers:
+    """Return what a classifier says of a mixture on the line, by quadrature within each component."""
+    nodes = np.linspace(-9, 9, points)
+    count = len(mixture.weights)
+    classes = np.repeat(np.arange(count), points)
+    weights = mixture.weights[classes] * np.tile(np.exp(-(nodes**2) / 2), count)
+    logs, squares = [], []
+    for sigma in sigmas:
+        deviations = np.sqrt(mixture.covariances[:, 0, 0] + sigma**2)
+        y = mixture.means[classes, 0] + deviations[classes] * np.tile(nodes, count)
+        found = answers(classify, torch.from_numpy(y)[:, None], float(sigma))
+        logs.append(found[0].numpy())
+        squares.append(found[1].numpy())
+    return information.Answers(sigmas, np.stack(logs), np.stack(squares), classes, weights, np.arange(len(classes)))
+
+
+def classes(levels: int = 200) -> Iterator[Row]:
+    """I(C; Y_t) of the best classifier, and what its squared gradients integrate to, against the table."""
+    for name, mixture, t, known in GOLDEN:
+        sigmas = np.geomspace(np.sqrt(t), 60, levels)
+        found = information.quantities(answered(mixture, log_joint(mixture), sigmas))
+        first = {quantity: value for sigma, quantity, value, *_ in found if sigma == sigmas[0]}
+        for quantity, bound in (("information", 1e-6), ("information_integrated", 1e-4)):
+            note = f"{first[quantity]:.8f}, {known:.8f} in the table"
+            yield Row(f"{quantity}, {name}, t {t:g}: off", abs(first[quantity] - known), bound, False, note)
+
+
+CHECKS = (spectra, lines, solid, classes)

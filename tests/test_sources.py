@@ -59,6 +59,10 @@ TRAINABLE = [
     for module in (families.module_name("autoencoders", family) for family in families.names("autoencoders"))
     if issubclass(importlib.import_module(module).Spec, TrainableSpec)
 ]
+CASES += [
+    ("pipeline.class_information", families.module_name("heads", family))
+    for family in ("film-convnext", "mlp", "transformer")
+]
 CASES += [("pipeline.finetune", module) for module in TRAINABLE]
 CASES += [("pipeline.pretrain", families.module_name("autoencoders", family)) for family in SHIPPED]
 

@@ -61,7 +61,7 @@ def surveyed(autoencoder: Autoencoder, images: Space, latents: Space, how: Geome
     Raises:
         StudyError: there are fewer training images than neighbours are asked for.
     """
-    train, centres = images.train[:SAMPLES], one_each(images, how.samples)
+    train, centres = images.train[: min(SAMPLES, images.most)], one_each(images, how.samples)
     if len(train) < how.neighbours:
         raise StudyError(f"there are {len(train)} training images; set 'neighbours' to no more than that")
     rows = np.concatenate([centres, train])

@@ -26,6 +26,8 @@ Value = tuple[float, float]
 
 EXTENSIVE = ("mmse", "fisher_score", "fisher_trace", "fisher_mmse", "fisher_rate", "mmse_rate")
 """Sums over the dimensions of a space."""
+ROUNDING = 1e-12
+"""A standard error below this share of its mean is that of a constant."""
 QUALITY = ("disagreement", "asymmetry")
 """How far a denoiser is from the best one: 0 of the best, whatever the dimension."""
 
@@ -100,8 +102,8 @@ def mean(values: Floats, groups: NDArray[np.int64], shares: Floats) -> Value:
     middle = float(shares @ values)
     totals = np.bincount(np.unique(groups, return_inverse=True)[1], shares * (values - middle))
     count = len(totals)
-    error = np.sqrt((totals @ totals) * count / (count - 1)) if count > 1 else np.nan
-    return middle, float(error)
+    error = float(np.sqrt((totals @ totals) * count / (count - 1))) if count > 1 else np.nan
+    return middle, 0.0 if error < ROUNDING * abs(middle) else error
 
 
 def gaussian(eigenvalues: Floats, t: float) -> dict[str, float]:

@@ -13,7 +13,7 @@ from pipeline.scattered import Scattered
 from pipeline.store import Rows as Store
 
 MOST_BYTES = 2**31
-"""Samples are held as float32 while as many images take no more than this: fewer are used of larger images."""
+"""Half of it is for training samples, half for held-out ones, as float32: of larger images, fewer are held."""
 SHARE = 5
 """Without labels there are no folds, and the patients of one part in so many are held out."""
 SEED = 0
@@ -36,7 +36,10 @@ def parts(index: pd.DataFrame, fold: int) -> tuple[Rows, Rows]:
         place = np.random.default_rng([SEED, 0]).permutation(int(groups.max(initial=0)) + 1)[groups[usable]]
         train, held_out = usable[place % SHARE != 0], usable[place % SHARE == 0]
     if min(len(train), len(held_out)) < 2:
-        raise StudyError(f"fold {fold} has fewer than two samples to fit a denoiser to, or to measure it on")
+        raise StudyError(
+            f"fold {fold} has fewer than two samples to fit a denoiser to, or to measure it on; name the other data sets "
+            "in the denoiser's 'datasets'"
+        )
     random = np.random.default_rng([SEED, 1, fold])
     return random.permutation(train), random.permutation(held_out)
 
@@ -44,7 +47,7 @@ def parts(index: pd.DataFrame, fold: int) -> tuple[Rows, Rows]:
 def space(store: Path, index: pd.DataFrame, fold: int, samples: int) -> Space:
     """Return a space with the rows of a fold.
 
-    How many there are depends on the images alone, and so is the same in every space of a data set.
+    How many are held out depends on the images alone, and so is the same in every space of a data set.
 
     Args:
         store: of its values.
@@ -60,7 +63,7 @@ def space(store: Path, index: pd.DataFrame, fold: int, samples: int) -> Space:
         raise StudyError(f"{store} holds {len(rows)} samples and the index {len(index)}")
     train, held_out = parts(index, fold)
     most = max(4, MOST_BYTES // (8 * int(np.prod(rows.attributes.get("image_shape", rows.shape)))))
-    train, held_out = train[:most], held_out[: min(most, samples)]
+    held_out = held_out[: min(most, samples)]
     reader = Scattered(rows, np.concatenate([train, held_out]), held_bytes=0)
 
     def read(wanted: Rows) -> NDArray[np.float32]:
@@ -69,4 +72,5 @@ def space(store: Path, index: pd.DataFrame, fold: int, samples: int) -> Space:
             raise StudyError(f"{store} holds values that are not finite")
         return values
 
-    return Space(read, rows.shape, train, held_out, np.asarray(pd.factorize(index["patient"])[0], dtype=np.int64))
+    patients = np.asarray(pd.factorize(index["patient"])[0], dtype=np.int64)
+    return Space(read, rows.shape, train, held_out, patients, most)

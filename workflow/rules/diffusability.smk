@@ -123,3 +123,56 @@ rule diffusability_summary:
     shell:
         "python -m pipeline.penalties --diffusability {input.diffusability:q} --geometry {input.geometry:q}"
         " --baseline {params.baseline:q} --summary {output:q} 2> {log:q}"
+
+
+rule diffusability_classes:
+    """Measure what noise takes of the information about the class in the latents of one autoencoder."""
+    input:
+        code=lambda wildcards: plan.informed_code(wildcards.head),
+        weights="results/heads/{dataset}/{autoencoder}/latent/{head}/heads.safetensors",
+        index="results/index/{dataset}.parquet",
+        layout="results/latents/{dataset}/{autoencoder}.zarr/zarr.json",
+        shards=lambda wildcards: ancient(
+            plan.shards(wildcards.dataset, plan.space("latent", wildcards.dataset, wildcards.autoencoder))
+        ),
+        manifests=lambda wildcards: plan.beside(
+            wildcards.dataset, plan.space("latent", wildcards.dataset, wildcards.autoencoder)
+        ),
+    output:
+        "results/class_information/{dataset}/{autoencoder}/{head}.csv",
+    log:
+        "logs/class_information/{dataset}/{autoencoder}/{head}.log",
+    benchmark:
+        "logs/class_information/{dataset}/{autoencoder}/{head}.benchmark.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    params:
+        entry=lambda wildcards: plan.member(wildcards.dataset, wildcards.autoencoder).entry,
+        spec=lambda wildcards: plan.head_settings(wildcards.head),
+        store=store("layout"),
+        classes=lambda wildcards: json.dumps(study.datasets[wildcards.dataset].classes),
+        size=lambda wildcards: study.datasets[wildcards.dataset].pixels.size,
+        pixels=lambda wildcards: "--pixels" if plan.pixels("latent", wildcards.autoencoder) else "",
+        fold=lambda wildcards: plan.denoised_fold(wildcards.dataset, wildcards.autoencoder),
+        seed=study.entries.seeds[0],
+    shell:
+        "python -m pipeline.class_information --dataset {wildcards.dataset:q} --autoencoder {params.entry:q}"
+        " --head {wildcards.head:q} --spec {params.spec:q} --index {input.index:q} --store {params.store:q}"
+        " --manifests {input.manifests:q} --classes {params.classes:q} --image-size {params.size} {params.pixels}"
+        " --fold {params.fold} --seed {params.seed} --weights {input.weights:q} --information {output:q} 2> {log:q}"
+
+
+rule diffusability_information:
+    """Put what noise takes of the class in all spaces below one another."""
+    input:
+        code=plan.code("collect"),
+        tables=plan.class_informations(),
+    output:
+        "results/class_information.csv",
+    log:
+        "logs/class_information/study.log",
+    localrule: True
+    conda:
+        "../envs/pipeline.yaml"
+    shell:
+        "python -m pipeline.collect --tables {input.tables:q} --table {output:q} 2> {log:q}"

@@ -6,6 +6,7 @@ is measured has the same unit. A family's module imports torch only inside funct
 """
 
 import json
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ class Space:
         train: rows to fit to.
         held_out: rows to measure on.
         patients: whose sample each row of the store is, as a number.
+        most: how many samples may be held at once by what does not need all of them. That depends on the images alone,
+            and so is the same in every space of a data set.
     """
 
     read: Callable[[Rows], NDArray[np.float32]]
@@ -44,6 +47,7 @@ class Space:
     train: Rows
     held_out: Rows
     patients: Rows
+    most: int = sys.maxsize
 
     @property
     def dimension(self) -> int:

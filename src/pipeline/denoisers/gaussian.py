@@ -27,7 +27,7 @@ class Spec(DenoiserSpec):
 
     def fit(self, space: Space, support: Support = ALONE) -> Fitted:
         """Take mean and covariance of the training rows."""
-        train = space.train[: self.samples]
+        train = space.train[: min(self.samples, space.most)]
         products = gram(_flat(space, np.concatenate([train, space.held_out])))
         normal = Normal.fitted(products[: len(train), : len(train)], space.dimension, space.patients[train])
         squares = normal.squares(products)

@@ -1,11 +1,16 @@
 """The denoisers of a study: which are fitted where, and what is measured with them."""
 
+import json
+
 from pipeline import families
 from pipeline.members import Member
 from pipeline.plan.tables import Tables
+from pipeline.trained import TrainedSpec
 
 TABLES = ("results/diffusability.csv", "results/encoder_geometry.csv", "results/diffusability_summary.csv")
 """What a study with denoisers has more than others."""
+INFORMATION = "results/class_information.csv"
+"""What a study with heads that are told of the noise has more than others."""
 
 
 class Diffusion(Tables):
@@ -38,7 +43,8 @@ class Diffusion(Tables):
 
     def measured_how(self) -> str:
         """Return how diffusability is measured, as the JSON parameter of a rule."""
-        return self.study.entries.diffusability.written()
+        how = self.study.entries.diffusability
+        return json.dumps(how.model_dump(mode="json", exclude_unset=True, exclude={"geometry"}), sort_keys=True)
 
     def geometry_how(self) -> str:
         """Return how the geometry of encoders is measured, as the JSON parameter of a rule."""
@@ -61,6 +67,31 @@ class Diffusion(Tables):
         entries = self._denoised_entries()
         return [f"results/geometry/{dataset}/{self.denoised(dataset, name).name}.csv" for dataset, name in entries]
 
+    def informed(self, dataset: str, autoencoder: str) -> list[str]:
+        """Return the heads that say what noise takes of the class: told of the noise, and with probabilities."""
+        if dataset not in self.study.labelled() or self.study.datasets[dataset].task == "multi-label":
+            return []
+        heads = {name: self.study.heads[name] for name in self.heads(dataset, autoencoder)}
+        return [
+            name
+            for name, head in heads.items()
+            if isinstance(head, TrainedSpec) and head.noise and (head.loss is None or head.loss.kind == "cross-entropy")
+        ]
+
+    def informed_code(self, head: str) -> list[str]:
+        """Return the source files that asking a trained head runs."""
+        return self._code("class_information", families.module_name("heads", self.study.heads[head].family))
+
+    def class_informations(self) -> list[str]:
+        """Return what noise takes of the class in the latents of every entry, by every such head."""
+        return [
+            f"results/class_information/{dataset}/{self.denoised(dataset, name).name}/{head}.csv"
+            for dataset in self.study.compared
+            for name in self.autoencoders(dataset)
+            for head in self.informed(dataset, name)
+        ]
+
     def diffusability_tables(self) -> list[str]:
-        """Return the study's tables of diffusability: none without denoisers."""
-        return [*TABLES] if self._denoised_entries() else []
+        """Return the study's tables of diffusability, as far as it has denoisers and heads that are told of noise."""
+        tables = [*TABLES] if self._denoised_entries() else []
+        return [*tables, INFORMATION] if self.class_informations() else tables
