@@ -91,7 +91,18 @@ def test_behind_the_stem_is_a_cell_for_every_four_pixels_or_for_every_cell(model
         assert made.shape[2:] == (side * stride // max(4, stride),) * 2, (side, stride)
 
 
-@pytest.mark.parametrize("stride", [1, 2, 4, 8])
+@pytest.mark.parametrize("model", CONVOLUTIONAL)
+def test_the_last_map_of_a_space_has_as_many_cells_as_that_of_the_images(model: str) -> None:
+    for side, stride in GRIDS:
+        last = []
+        for data in (space(4, side * stride, 1), space(4, side, stride)):
+            network: Any = backbone(entry(model), data).eval()
+            with torch.no_grad():
+                last.append(network.forward_features(torch.from_numpy(data.values)).shape[2:])
+        assert last[0] == last[1], (side, stride)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
 def test_a_residual_networks_stem_loses_its_pooling_first_and_then_its_stride(stride: int) -> None:
     data = space(4, 64 // stride, stride)
     torch.manual_seed(0)

@@ -195,8 +195,8 @@ class BackboneSpec(TrainedSpec):
     """Pixels along one side of what one cell of the grid behind the stem stands for, in spaces that are not coarser.
     [pixels]"""
     smallest: Annotated[int, Field(ge=1)] = 1
-    """Cells along one side that the last map shall have: strides of the first stages are dropped, too, until it has.
-    [cells]"""
+    """Cells along one side that the last map shall have at least, and in latents as many as that of the images: strides
+    of the first stages are dropped, too, until it has. [cells]"""
 
     def files(self) -> list[str]:
         """Return the file of weights, where there is one."""

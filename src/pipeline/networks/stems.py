@@ -4,7 +4,9 @@ Strides. In image space nothing changes. A cell of a latent stands for several p
 beginning of the network are dropped until the grid behind the stem has one cell for every 4 x 4 pixels, or one for
 every cell of the space where that is coarser: of a space of stride 2 the last halving of the stem, of a coarser one the
 whole stem's. The stem is everything up to a quarter of the side, whatever its layers. Where the last map would have
-fewer cells along a side than `smallest`, the first strides of the stages behind the stem are dropped, too. Of a network
+fewer cells along a side than that of the images, or than `smallest`, the first strides of the stages behind the stem are
+dropped, too: a space of stride 8 would otherwise end with a quarter of the images' last cells, and small images with a
+single one, which costs some networks far more than the space does (docs/results.md). Of a network
 that takes patches of an image of fixed size the patch shrinks by the stride instead, so that it has as many as in image
 space; `smallest` has no say there.
 
@@ -82,9 +84,10 @@ def _fit_strides(network: nn.Module, spec: BackboneSpec, space: Space) -> None:
             f"the stem of timm's {spec.model} does not reduce the side to a quarter by convolutions or pooling, so it "
             "cannot be fitted to a latent grid; take another model"
         )
-    kept, rest = _drop_stem(stem, surplus), found[len(stem) :]
     side = min(space.values.shape[2:])
-    while rest and last_side(side, kept + rest) < spec.smallest:
+    wanted = max(spec.smallest, last_side(side * space.stride, found))
+    kept, rest = _drop_stem(stem, surplus), found[len(stem) :]
+    while rest and last_side(side, kept + rest) < wanted:
         level = rest.pop(0)
         drop(level, level.factor)
     if last_side(side, kept + rest) < 1:
