@@ -21,8 +21,15 @@ rule denoise:
         "logs/denoise/{dataset}/{autoencoder}/{denoiser}.log",
     benchmark:
         "logs/denoise/{dataset}/{autoencoder}/{denoiser}.benchmark.tsv"
+    group:
+        bundle(lambda wildcards: plan.with_small_heads(wildcards.dataset, wildcards.autoencoder))
     conda:
         "../envs/pipeline.yaml"
+    threads: plan.threads("denoise", accelerators)
+    resources:
+        mem_mb=plan.memory("denoise", accelerators),
+        runtime=plan.runtime("denoise", accelerators),
+        gpu=plan.gpu("denoise", accelerators),
     params:
         spec=lambda wildcards: plan.denoiser_settings(wildcards.denoiser),
         store=store("layout"),

@@ -20,8 +20,15 @@ rule diffusability:
         "logs/diffusability/{dataset}/{autoencoder}/{denoiser}.log",
     benchmark:
         "logs/diffusability/{dataset}/{autoencoder}/{denoiser}.benchmark.tsv"
+    group:
+        bundle(lambda wildcards: plan.with_small_heads(wildcards.dataset, wildcards.autoencoder))
     conda:
         "../envs/pipeline.yaml"
+    threads: plan.threads("diffusability", accelerators)
+    resources:
+        mem_mb=plan.memory("diffusability", accelerators),
+        runtime=plan.runtime("diffusability", accelerators),
+        gpu=plan.gpu("diffusability", accelerators),
     params:
         entry=lambda wildcards: plan.member(wildcards.dataset, wildcards.autoencoder).entry,
         spec=lambda wildcards: plan.denoiser_settings(wildcards.denoiser),
@@ -57,8 +64,15 @@ rule diffusability_geometry:
         "logs/geometry/{dataset}/{autoencoder}.log",
     benchmark:
         "logs/geometry/{dataset}/{autoencoder}.benchmark.tsv"
+    group:
+        bundle(lambda wildcards: plan.with_small_heads(wildcards.dataset, wildcards.autoencoder))
     conda:
         "../envs/pipeline.yaml"
+    threads: plan.threads("diffusability", accelerators)
+    resources:
+        mem_mb=plan.memory("diffusability", accelerators),
+        runtime=plan.runtime("diffusability", accelerators),
+        gpu=plan.gpu("diffusability", accelerators),
     params:
         entry=lambda wildcards: plan.member(wildcards.dataset, wildcards.autoencoder).entry,
         spec=lambda wildcards: plan.loaded(**wildcards),
@@ -144,8 +158,15 @@ rule diffusability_classes:
         "logs/class_information/{dataset}/{autoencoder}/{head}.log",
     benchmark:
         "logs/class_information/{dataset}/{autoencoder}/{head}.benchmark.tsv"
+    group:
+        bundle(lambda wildcards: plan.with_small_heads(wildcards.dataset, wildcards.autoencoder))
     conda:
         "../envs/pipeline.yaml"
+    threads: plan.threads("diffusability", accelerators)
+    resources:
+        mem_mb=plan.memory("diffusability", accelerators),
+        runtime=plan.runtime("diffusability", accelerators),
+        gpu=plan.gpu("diffusability", accelerators),
     params:
         entry=lambda wildcards: plan.member(wildcards.dataset, wildcards.autoencoder).entry,
         spec=lambda wildcards: plan.head_settings(wildcards.head),

@@ -4,11 +4,11 @@ Strides. In image space nothing changes. A cell of a latent stands for several p
 beginning of the network are dropped until the grid behind the stem has one cell for every 4 x 4 pixels, or one for
 every cell of the space where that is coarser: of a space of stride 2 the last halving of the stem, of a coarser one the
 whole stem's. The stem is everything up to a quarter of the side, whatever its layers. Where the last map would have
-fewer cells along a side than that of the images, or than `smallest`, the first strides of the stages behind the stem are
-dropped, too: a space of stride 8 would otherwise end with a quarter of the images' last cells, and small images with a
-single one, which costs some networks far more than the space does (docs/results.md). Of a network
-that takes patches of an image of fixed size the patch shrinks by the stride instead, so that it has as many as in image
-space; `smallest` has no say there.
+fewer cells along a side than that of the images, or than `smallest`, the first strides of the stages behind the stem
+are dropped, too: a space of stride 8 would otherwise end with a quarter of the images' last cells, and small images
+with a single one, which costs some networks far more than the space does (docs/results.md). Of a network that takes
+patches of an image of fixed size the patch shrinks by the stride instead, so that it has as many as in image space;
+`smallest` has no say there.
 
 Kernels. A convolution that overlaps its neighbours keeps its kernel; pooling that only reduces is left out. A patch's
 kernel shrinks with its stride, and its weights are summed over blocks: it does with a cell what it did with the block
