@@ -3,6 +3,7 @@
 import importlib
 import json
 import pkgutil
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ def names(kind: Kind) -> list[str]:
     return sorted(name.replace("_", "-") for name in modules)
 
 
+@cache
 def module_name(kind: Kind, family: str) -> str:
     """Return the dotted name of a family's module; raise StudyError for a family that does not exist."""
     if family not in names(kind):

@@ -60,7 +60,7 @@ class Requests(Submissions):
             shard=math.ceil(samples / spec.shards),
             pixels=spec.pixels.size**2,
             values=self._values(named, image) if trained else image,
-            views=len(self.viewed(**named).stores) if trained else 0,
+            views=len(self.views(dataset)) if trained and self.study.heads[named["head"]].sees_views() else 0,
             device=device,
             network=self._is_network(dataset, named.get("autoencoder")),
             passes=self._passes(named) if trained else self._images(named) if stage == "finetune" else 0,
