@@ -154,7 +154,7 @@ def test_a_job_that_is_requeued_or_killed_is_done_by_the_same_call(
         call.wait()
     states = [fields["JobState"] for fields in cluster.ended().values()]
     assert states[-1] == "COMPLETED"
-    assert len((folder / made).read_text().splitlines()) == 1 + 24 * 2
+    assert len((folder / made).read_text().splitlines()) == 1 + 24
     assert faults(folder) == []
 
 
