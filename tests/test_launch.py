@@ -82,6 +82,16 @@ def test_a_call_lists_files() -> None:
     assert json.loads(Path("private/mine.spec.json").read_text())["root"] == "images"
 
 
+def test_a_lost_secret_stops_the_call_before_another_is_drawn() -> None:
+    Path("images").mkdir()
+    Path("results/inspected").mkdir(parents=True)
+    Path("results/inspected/mine.made_from.json").write_text("{}")
+    with pytest.raises(
+        StudyError, match=r"datasets: mine: private/salt is missing, and results/inspected depends on it"
+    ):
+        launch.prepare(Study(CONFIG))
+
+
 def test_a_missing_folder_is_named_with_its_entry() -> None:
     with pytest.raises(StudyError, match="datasets: mine: the folder images is missing"):
         launch.prepare(Study(CONFIG))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import files, ledger, program, repair
+from pipeline import files, ledger, program, repair, salt
 from pipeline.errors import StudyError
 from pipeline.files import sha256, write_text
 from pipeline.ledger import Entry
@@ -93,6 +93,17 @@ def test_of_two_ledgers_that_name_a_file_the_newer_counts() -> None:
     assert faults() == []
     os.utime(old, ns=(2**61, 2**61))
     assert [str(fault.path) for fault in faults()] == ["results/a.csv", "results/b.csv"]
+
+
+def test_a_secret_is_never_drawn_over_another_and_can_be_vouched_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["salt", "--output", "private/salt"])
+    program.run(salt.main)
+    secret = Path("private/salt").read_text()
+    ledger.ledger_of(Path("private/salt")).unlink()
+    assert faults() == [Fault(Path("private/salt"), "nothing says what it should hold", None)]
+    program.run(salt.main)
+    assert Path("private/salt").read_text() == secret
+    assert faults() == []
 
 
 def test_generated_images_are_compared_with_their_inventory_and_made_with_it() -> None:

@@ -55,7 +55,12 @@ def refresh(name: str, dataset: DatasetSpec, listing: Path) -> None:
         write_text(specification, dataset.written())
     folder, salt = Path(f"results/inspected/{name}"), Path("private/salt")
     record = folder.with_suffix(".made_from.json")
-    if not (record.is_file() and salt.is_file() and listing.is_file()):
+    if record.is_file() and not salt.is_file():
+        # Another one would be drawn, and every identifier be another.
+        raise StudyError(
+            f"{salt} is missing, and {folder.parent} depends on it; bring it back from a copy, or delete both"
+        )
+    if not (record.is_file() and listing.is_file()):
         return
     known, now = _known(record), made_from(dataset, listing, Salt.read(salt))
     if known and known["headers"] != now["headers"]:

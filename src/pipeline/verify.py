@@ -21,9 +21,11 @@ from pipeline.ledger import Entry
 from pipeline.program import run
 from pipeline.progress import progress
 
+HEADERS = ".headers.parquet"
+"""What `inspect` remembers, which no rule declares."""
 DAMAGED = Path("results/.damaged")
 """What is damaged, and what the next call is to make because of it: two paths a line, mostly the same."""
-CHANGED, MISSING = "its content has changed", "it is missing"
+CHANGED, MISSING, UNPROVED = "its content has changed", "it is missing", "nothing says what it should hold"
 
 
 @dataclass(frozen=True, order=True)
@@ -50,7 +52,7 @@ def faults(root: Path = Path()) -> list[Fault]:
     """
     recorded, found = _ledgers(root)
     known = set(recorded)
-    found += [Fault(path, "nothing says what it should hold", path) for path in _artifacts(root) if path not in known]
+    found += [Fault(path, UNPROVED, remake) for path, remake in _artifacts(root) if path not in known]
     stated = [(path, entry, path) for path, entry in recorded.items()]
     found += _compared([*stated, *_generated(root)])
     return sorted({*found, *_weights(root)})
@@ -68,11 +70,19 @@ def _ledgers(root: Path) -> tuple[dict[Path, Entry], list[Fault]]:
     return entries, found
 
 
-def _artifacts(root: Path) -> Iterator[Path]:
+def _artifacts(root: Path) -> Iterator[tuple[Path, Path | None]]:
+    """Yield the files that jobs have made, each with what is to be made where nobody vouches for it."""
     images = [path.with_name(path.name.removesuffix(".inventory.csv")) for path in _inventories(root)]
     for path in ledger.walk(root / "results"):
         if not path.name.startswith(".") and not any(folder in path.parents for folder in images):
-            yield path
+            yield path, path
+    for path in sorted((root / "private").glob("*")):
+        if path.name == "salt":
+            yield path, None
+        elif path.name.endswith((".mapping.csv", ".rejected.csv")):
+            yield path, path
+        elif path.name.endswith(HEADERS):
+            yield path, root / "results/inspected" / f"{path.name.removesuffix(HEADERS)}.made_from.json"
 
 
 def _inventories(root: Path) -> list[Path]:

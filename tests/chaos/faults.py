@@ -12,6 +12,8 @@ import numpy as np
 from pipeline import ledger
 from pipeline.weights import FOLDER, Table
 
+VOUCHED = ("salt", ".mapping.csv", ".rejected.csv", ".headers.parquet")
+"""Endings of the files of jobs among those that stay with the user."""
 Harm = Callable[[Path, np.random.Generator], None]
 
 
@@ -51,8 +53,8 @@ class Damage:
 def damageable(root: Path) -> list[Path]:
     """Return all artifacts of a study, their ledgers, and the weights that are shipped, sorted."""
     found = [path for path in ledger.walk(root / "results") if path.name != ".damaged"]
-    for place in ledger.ledgers(root / "private"):
-        found.append(place)
+    found += ledger.ledgers(root)
+    found += [file for file in ledger.walk(root / "private") if file.name.endswith(VOUCHED)]
     table = Table.read(root / "resources/weights.yaml").root
     for name, entry in table.items():
         found += [root / FOLDER / name / file for file in entry.files if (root / FOLDER / name / file).is_file()]
