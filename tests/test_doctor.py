@@ -176,6 +176,18 @@ def test_a_missing_an_empty_and_a_table_less_data_set_are_problems(capsys: pytes
     assert findings(capsys, 1)["data set mine"].startswith("problem: there is no file labels.csv")
 
 
+def test_a_disk_that_went_away_is_a_problem_and_no_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_: Path) -> Iterator[Path]:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Path, "iterdir", gone)
+    said = findings(capsys, status=1)
+    assert said["data sets"].startswith("problem: cannot be looked at (Stale file handle)")
+    assert "memory" in said
+
+
 def test_weights_are_compared_with_what_is_known_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     entry = {"family": "tae", "weights": "models/w.safetensors"}
     configure(CONFIG | {"autoencoders": CONFIG["autoencoders"] | {"t": entry}})

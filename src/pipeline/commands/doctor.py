@@ -61,6 +61,8 @@ def guarded(about: str, check: Callable[..., Iterator[Finding]], *given: Any) ->
         yield from check(*given)
     except StudyError as error:
         yield Finding(PROBLEM, about, told(error))
+    except OSError as error:
+        yield Finding(PROBLEM, about, f"cannot be looked at ({error.strerror})", "see whether its disk is there")
 
 
 def configuration(configfile: Path, read: list[Study]) -> Iterator[Finding]:
