@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import softmax
@@ -133,6 +133,7 @@ def test_the_surest_errors_are_shown_with_what_was_said(folder: Path) -> None:
     assert list(exhibits.wrong(results, undecided, folder)) == []
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_errors_are_sure_wrong_and_known(seed: int, exclusive: bool) -> None:
     generator = np.random.default_rng(seed)
