@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -57,6 +57,7 @@ def test_equal_candidates_share_the_draws_and_are_not_told_apart() -> None:
     assert found.rivals == ["b"]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 40))
 def test_shares_add_up_and_ignore_draws_that_are_not_known(seed: int, candidates: int, draws: int) -> None:
     values = np.random.default_rng(seed).integers(0, 4, size=(candidates, draws)).astype(float)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import softmax
@@ -87,9 +87,15 @@ def test_a_sample_of_each_class_is_shown_through_every_autoencoder(folder: Path)
 
 def test_without_labels_two_samples_are_shown(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
-    index = pd.read_parquet(folder / "index/chest.parquet").drop(columns=["label:common", "label:rare"])
+    index = pd.read_parquet(folder / "index/chest.parquet").drop(columns=["fold", "label:common", "label:rare"])
     index.to_parquet(tmp_path / "index/chest.parquet")
-    assert len(exhibits.middle(Shelf(tmp_path, "chest"))) == 2
+    assert list(exhibits.middle(Shelf(tmp_path, "chest"))) == [2, 9]
+    for kind in ("images", "latents", "reconstructions", "fidelity"):
+        (tmp_path / kind).symlink_to(folder / kind)
+    results = Results.read(pd.DataFrame([identity(), row(autoencoder="plain")]))
+    assert len(list(exhibits.typical(results, tmp_path))) == 4
+    (found,) = exhibits.worst(results, tmp_path)
+    assert found.said[-1] == "sample 11abcdef, frame 1"
 
 
 def test_the_worst_reconstruction_is_that_of_the_member_which_the_sample_is_tested_with(folder: Path) -> None:
@@ -127,6 +133,7 @@ def test_the_surest_errors_are_shown_with_what_was_said(folder: Path) -> None:
     assert list(exhibits.wrong(results, undecided, folder)) == []
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_errors_are_sure_wrong_and_known(seed: int, exclusive: bool) -> None:
     generator = np.random.default_rng(seed)

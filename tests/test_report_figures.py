@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -37,6 +37,7 @@ def test_controls_stand_apart_and_candidates_by_their_mean_gap() -> None:
     assert order == (["b", "a", "only"], ["identity"])
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(categories=["L", "N", "P", "Zs"]), min_size=1, max_size=200))
 def test_names_in_figures_take_at_most_two_lines(name: str) -> None:
     lines = wrapped(name, 24).split("\n")
@@ -106,6 +107,7 @@ def test_many_noisy_samples_stay_within_the_size_of_a_page() -> None:
     assert f"at most {SIDES[0]} pixels" not in html
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(3, 12))
 def test_latent_colours_ignore_rotations_permutations_and_signs_of_channels(seed: int, channels: int) -> None:
     rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -285,6 +285,7 @@ def test_groups_of_classes_are_told_with_how_many_they_are(page: str) -> None:
     assert rarity.section(RESULTS, FURTHER.groups[FURTHER.groups["group"] == "head"]) == ""
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400), st.integers(0, 2**32 - 1))
 def test_the_calibration_error_of_the_bins_is_that_of_the_samples(count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import provenance
@@ -68,7 +68,7 @@ def test_folds_are_counted() -> None:
         ("fold 2", 4, 2),
     ]
     assert found[0].classes == {"a": 2, "b": 1}
-    assert [fold.name for fold in provenance.folds(index(), "official")] == ["test", "validation", "train"]
+    assert [fold.name for fold in provenance.folds(index(), provenance.OFFICIAL)] == ["test", "validation", "train"]
 
 
 def test_a_leak_is_found() -> None:
@@ -90,6 +90,7 @@ def test_a_leak_is_found() -> None:
     assert "2: look at this" in origin.section(ORIGIN)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_a_path_of_the_machine_is_never_shown(name: str) -> None:
     for path in (f"/data/{name}", f"~/{name}", "${DATA}/x", f"C:\\{name}", f"{name}/labels.csv", "table.csv"):
@@ -114,3 +115,19 @@ def test_the_table_of_checks_has_a_column_for_each_data_set() -> None:
     assert lines[0] == ["what", "chest", "skin"]
     assert ["patients in more than one fold", "0", "0"] in lines
     assert ["samples that stand there twice", "2: look at this", "\u2013"] in lines
+
+
+def test_a_data_set_without_labels_has_no_folds_and_is_told_all_the_same(tmp_path: Path) -> None:
+    folder = results(tmp_path)
+    index().drop(columns=["fold", "label:a", "label:b"]).to_parquet(folder / "index/chest.parquet")
+    (folder / "index/chest.json").write_text(json.dumps({"duplicates": 1}))
+    found = provenance.origin({}, folder, ["chest"], folder / "gap_table.csv")
+    assert [(fold.name, fold.samples) for fold in found.folds["chest"]] == [("in no fold", 12)]
+    assert {check.what: check.count for check in found.checks["chest"]}["samples that stand there twice"] == 0
+    parsed(origin.section(found))
+
+
+def test_the_official_split_is_called_as_the_stage_index_calls_it() -> None:
+    source = (Path(provenance.__file__).parent / "index.py").read_text()
+    assert 'f"official {column}s" for column in ("part", "fold")' in source
+    assert provenance.OFFICIAL == "official parts"

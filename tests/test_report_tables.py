@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import StudyError
@@ -115,6 +115,7 @@ def test_a_value_and_its_interval_share_a_cell(value: Interval, digits: int, exp
     assert text.interval(value, digits) == expected
 
 
+@settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.integers(0, 4))
 def test_a_formatted_number_is_the_number_rounded(value: float, digits: int) -> None:
     shown = text.number(value, digits)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline import labels
 from pipeline.calibration import log_probabilities
 from pipeline.errors import StudyError
+from pipeline.folds import UNUSED
 from pipeline.labels import Labels
 from pipeline.report.preference import Choice
 from pipeline.report.remarkable import Remark
@@ -37,8 +38,9 @@ class Shelf:
 
     @cached_property
     def index(self) -> pd.DataFrame:
-        """Return the sample index, N rows."""
-        return pd.read_parquet(self.results / "index" / f"{self.dataset}.parquet")
+        """Return the sample index, N rows; without labels no sample is in a fold."""
+        table = pd.read_parquet(self.results / "index" / f"{self.dataset}.parquet")
+        return table if "fold" in table else table.assign(fold=UNUSED)
 
     @cached_property
     def classes(self) -> list[str]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline import labels
 from pipeline.files import sha256
-from pipeline.folds import PARTS
+from pipeline.folds import PARTS, UNUSED
 from pipeline.report.origin import Check, Fold, Origin, Weights
 from pipeline.weights import TABLE, Table
 
@@ -22,6 +22,8 @@ PACKAGES = (
     *("pydicom", "nibabel", "pillow", "tifffile", "matplotlib"),
 )
 """Libraries that results can depend on."""
+OFFICIAL = "official parts"
+"""How stage `index` calls the split of a data set that trains, validates and tests once."""
 
 
 def origin(config: Mapping[str, object], results: Path, datasets: Iterable[str], table: Path) -> Origin:
@@ -100,7 +102,7 @@ def weights(results: Path, datasets: Iterable[str]) -> Iterator[Weights]:
 
 def folds(index: pd.DataFrame, split: str) -> Iterator[Fold]:
     """Yield the folds of a data set, or the parts of its official split, with what is in each."""
-    parts = {number: name for name, number in PARTS.items()} if split == "official" else {}
+    parts = {number: name for name, number in PARTS.items()} if split == OFFICIAL else {}
     used = index[index["usable"]]
     for number, part in used.groupby("fold"):
         fold = int(str(number))
@@ -133,11 +135,13 @@ def checks(index: pd.DataFrame, about: Mapping[str, object]) -> Iterator[Check]:
 
 
 def _tested(index: pd.DataFrame, about: Mapping[str, object]) -> list[int]:
-    return [PARTS["test"]] if about.get("split") == "official" else sorted({int(fold) for fold in index["fold"]})
+    return [PARTS["test"]] if about.get("split") == OFFICIAL else sorted({int(fold) for fold in index["fold"]})
 
 
 def _index(results: Path, dataset: str) -> pd.DataFrame:
-    return pd.read_parquet(results / "index" / f"{dataset}.parquet")
+    table = pd.read_parquet(results / "index" / f"{dataset}.parquet")
+    # Without labels no sample is in a fold.
+    return table if "fold" in table else table.assign(fold=UNUSED)
 
 
 def _about(results: Path, dataset: str) -> dict[str, object]:

@@ -22,6 +22,7 @@ nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .1re
 nav li { margin: 0; }
 #filter { position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: .2rem 1rem; align-items: baseline;
   background: #fff; border-bottom: 1px solid #ccc; padding: .35rem 0; font-size: .85rem; margin: 0 0 1rem; }
+#unfold { font-size: .85rem; margin-bottom: .5rem; }
 #filter strong { font-weight: 600; }
 #filter label { white-space: nowrap; cursor: pointer; }
 #filter input { margin: 0 .25rem 0 0; vertical-align: -.1em; }
