@@ -1,6 +1,7 @@
 """Stage diffusability: isometries end to end, closed forms, and which jobs a study has."""
 
 import copy
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,12 @@ import pytest
 from pipeline import fisher
 from pipeline.diffusability import COLUMNS
 from pipeline.diffusion import Diffusability
+from pipeline.errors import StudyError
+from pipeline.plan import Plan
+from pipeline.plan.diffusion import TABLES
+from pipeline.study import Study
 from tests.denoising import encoded, fitted, measured, smooth, stored
-from tests.studies import STUDY, configure, plan, tiny
+from tests.studies import ROOT, STUDY, configure, plan, tiny
 
 GAUSSIAN = {"family": "gaussian"}
 SPACES = {
@@ -83,6 +88,46 @@ def test_a_study_without_denoisers_measures_nothing_and_one_with_them_every_spac
     jobs = plan(folder, "results/diffusability.csv")
     assert (jobs["denoise"], jobs["diffusability"], jobs["diffusability_study"]) == (2, 2, 1)
     assert not {"decode", "train", "evaluate"} & set(jobs)
+
+
+def written(**entries: object) -> dict[str, object]:
+    """A study with a fine-tuned autoencoder and a denoiser."""
+    study = copy.deepcopy(STUDY)
+    study["autoencoders"] |= {"tiny": {"family": "diffusers-tiny", "folder": str(ROOT / "resources/weights/tiny")}}
+    study["autoencoders"] |= {"tuned": {"family": "finetuned", "parent": "tiny"}}
+    return {**study, "denoisers": {"gaussian": GAUSSIAN}, **entries}
+
+
+def test_a_fine_tuned_autoencoder_is_measured_on_what_it_has_not_seen() -> None:
+    planned = Plan(Study(written()))
+    paths = planned.diffusabilities()
+    assert "results/diffusability/blobs/tuned-fold0/gaussian.csv" in paths
+    assert len(paths) == len(planned.geometries()) == 4
+    assert [planned.denoised_fold("blobs", name) for name in ("identity", "tuned-fold0", "tuned-fold1")] == [0, 0, 1]
+    assert planned.diffusability_tables() == list(TABLES)
+
+
+def test_a_denoiser_is_fitted_where_it_is_asked_for_and_always_to_pixels() -> None:
+    entry = {"family": "gaussian", "autoencoders": ["lossy"]}
+    planned = Plan(Study(written(denoisers={"some": entry, "all": GAUSSIAN})))
+    assert [planned.denoisers("blobs", name) for name in ("identity", "lossy", "tiny")] == [
+        ["some", "all"],
+        ["some", "all"],
+        ["all"],
+    ]
+    assert planned.denoiser_settings("some") == planned.denoiser_settings("all")
+
+
+@pytest.mark.parametrize(("key", "kind"), [("datasets", "data set"), ("autoencoders", "autoencoder")])
+def test_a_denoiser_for_what_is_not_there_is_refused(key: str, kind: str) -> None:
+    with pytest.raises(StudyError, match=f"denoisers: some: there is no {kind} 'none'"):
+        Study(written(denoisers={"some": {"family": "gaussian", key: ["none"]}}))
+
+
+def test_how_encoders_are_felt_is_no_reason_to_measure_denoisers_again() -> None:
+    planned = Plan(Study(written(diffusability={"samples": 9, "geometry": {"samples": 3}})))
+    assert json.loads(planned.measured_how()) == {"samples": 9}
+    assert json.loads(planned.geometry_how()) == {"samples": 3}
 
 
 @pytest.mark.parametrize(

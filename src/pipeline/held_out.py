@@ -37,8 +37,8 @@ def parts(index: pd.DataFrame, fold: int) -> tuple[Rows, Rows]:
         train, held_out = usable[place % SHARE != 0], usable[place % SHARE == 0]
     if min(len(train), len(held_out)) < 2:
         raise StudyError(
-            f"fold {fold} has fewer than two samples to fit a denoiser to, or to measure it on; name the other data "
-            "sets in the denoiser's 'datasets'"
+            f"fold {fold} has fewer than two samples to fit a denoiser to, or to measure it on; list the other data "
+            "sets under 'datasets' of the denoiser"
         )
     random = np.random.default_rng([SEED, 1, fold])
     return random.permutation(train), random.permutation(held_out)
