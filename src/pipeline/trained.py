@@ -105,9 +105,9 @@ class TrainedSpec(HeadSpec):
     precision: Literal["float32", "bfloat16"] = "float32"
     """What the network computes in; weights, loss and scores are float32 in any case."""
     in_memory_bytes: Annotated[int, Field(ge=1)] = 2**34
-    """Where a data set's images with their views, each counted as a colour image in float32, take more than this, its
-    samples are shuffled as far as they can be read from a store in that order (`pipeline.shuffle`), in every space
-    alike. It bounds what is read ahead, too."""
+    """Where a data set's images with their views, each counted as a colour image in float32, take more than this,
+    its samples are shuffled as far as they can be read from a store in that order (`pipeline.shuffle`), in every
+    space alike. It bounds what is read ahead, too. [bytes]"""
     side: Annotated[int, Field(ge=8)] | None = None
     """Pixels along one side of what a network sees of images and reconstructions, averaged over areas; latents stay.
     [pixels]"""

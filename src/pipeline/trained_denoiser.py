@@ -23,18 +23,22 @@ class TrainedDenoiser(DenoiserSpec):
     """
 
     steps: Annotated[int, Field(ge=1)] = 4000
+    """Optimiser steps. [steps]"""
     batch: Annotated[int, Field(ge=1)] = 32
+    """Samples of one step. [samples]"""
     learning_rate: Positive = 1e-3
-    """The peak of the one cycle, or the constant rate."""
+    """The peak of the one cycle, or the constant rate. [1]"""
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    """One cycle of rate and momentum over all steps, or no change."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """How much of the averaged weights a step leaves; less in the first steps."""
+    """How much of the averaged weights a step leaves; less in the first steps. [1]"""
     normalisation: Literal["channel", "space"] = "channel"
     """Each channel to the deviation 0.5, as latent diffusion does, or the whole space by one number, which leaves an
     isometry one."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """What the network computes with in training; weights and measurements are float32."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Of weights, batches and noise."""
 
     @abstractmethod
     def network(self, shape: tuple[int, int, int]) -> nn.Module:

@@ -17,9 +17,13 @@ class Spec(TrainedDenoiser):
 
     family: Literal["dit"]
     width: Annotated[int, Field(ge=16, multiple_of=16)] = 128
+    """Values that stand for one patch in each layer. [1]"""
     depth: Annotated[int, Field(ge=1)] = 4
+    """Layers. [layers]"""
     heads: Annotated[int, Field(ge=1)] = 4
+    """Of attention, in each layer. [1]"""
     tokens: Annotated[int, Field(ge=1)] = 256
+    """At most so many patches a sample. [patches]"""
 
     def network(self, shape: tuple[int, int, int]) -> nn.Module:
         """Return the transformer; raise StudyError for a grid that is no square."""

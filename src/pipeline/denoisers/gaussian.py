@@ -23,7 +23,7 @@ class Spec(DenoiserSpec):
 
     family: Literal["gaussian"]
     samples: Annotated[int, Field(ge=4)] = 1000
-    """Training rows at most, the first of them in the order that they were drawn in."""
+    """Training rows at most, the first of them in the order that they were drawn in. [samples]"""
 
     def fit(self, space: Space, support: Support = ALONE) -> Fitted:
         """Take mean and covariance of the training rows."""

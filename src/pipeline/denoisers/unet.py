@@ -17,9 +17,9 @@ class Spec(TrainedDenoiser):
 
     family: Literal["unet"]
     channels: Annotated[list[Annotated[int, Field(ge=8, multiple_of=8)]], Field(min_length=1)] = [32, 64]
-    """Of each level, the finest first."""
+    """Of each level, the finest first. [channels]"""
     layers: Annotated[int, Field(ge=1)] = 1
-    """Residual blocks a level."""
+    """Residual blocks a level. [1]"""
 
     def network(self, shape: tuple[int, int, int]) -> nn.Module:
         """Return the U-Net."""
