@@ -169,8 +169,8 @@ def test_the_page_begins_with_the_answer_in_one_paragraph() -> None:
     assert said.startswith(
         "Use flux on chest; on skin, flux scores highest and cannot be told apart from sd-vae and taesd."
     )
-    assert "This rests on the head cnn (protocol matched) and balanced accuracy." in said
-    assert "If one autoencoder must do for these 2 data sets: flux has the highest mean" in said
+    assert "This rests on the head cnn (protocol matched) and balanced accuracy" in said
+    assert "If one autoencoder must do for these 2 data sets and heads: flux has the highest mean" in said
     items = re.sub("<[^>]*>", "", page)
     assert (
         "chest: use flux; head cnn scores 0.89 [0.87, 0.91] from its latents, 0.86 [0.84, 0.88] from images." in items
@@ -201,3 +201,29 @@ def test_a_page_without_choices_has_no_answer() -> None:
 )
 def test_a_gain_is_not_called_a_loss(losses: list[float], said: str) -> None:
     assert answer.less(losses) == said
+
+
+def other_way_round(found: Choice, head: str) -> Choice:
+    """The same data set with a head that scores highest where the other one scores lowest."""
+    assert found.comparison is not None
+    names, values = list(found.comparison.latents), list(found.comparison.latents.values())
+    return Choice(found.dataset, head, found.rows, compare(dict(zip(reversed(names), values, strict=True))), "")
+
+
+def test_heads_that_surely_disagree_make_no_recommendation() -> None:
+    first = choice("chest", "cnn", 0.001)
+    other = other_way_round(first, "film")
+    said = answer.paragraph(RESULTS, [first, other])
+    assert "On chest, <strong>it depends on the head</strong> (flux with cnn; taesd with film)" in said
+    assert "se flux" not in said
+    section = answer.section(RESULTS, [first, other])
+    assert "flux is best with this head" in section
+    assert "film is best with taesd" in section
+
+
+def test_a_head_that_is_sure_is_named_where_the_first_is_not() -> None:
+    unsure = choice("chest", "cnn", 0.2)
+    said = answer.paragraph(RESULTS, [unsure, choice("chest", "film", 0.001)])
+    assert "cannot be told apart from sd-vae and taesd, though others are shown to be worse than flux with film" in said
+    assert "No autoencoder is shown" not in said
+    assert "No autoencoder is shown to be the best</strong> on any data set" in answer.paragraph(RESULTS, [unsure])

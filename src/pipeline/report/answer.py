@@ -31,16 +31,36 @@ def section(results: Results, choices: Sequence[Choice]) -> str:
         for name, choice in chosen.items()
     )
     return (
-        f'<h2>{HEADING}</h2>\n<p class="answer">{paragraph(results, chosen)}</p>\n<ul>\n{items}</ul>\n'
+        f'<h2>{HEADING}</h2>\n<p class="answer">{paragraph(results, choices)}</p>\n<ul>\n{items}</ul>\n'
         f"{_undecodable(results)}{ABOUT}"
         f"<details><summary>The choice by every matched head</summary>\n{_table(results, choices)}</details>\n"
     )
 
 
-def paragraph(results: Results, chosen: Mapping[str, Choice]) -> str:
-    """Return the answer as HTML: what to use where, by which head, at which price, and whether one does for all."""
+def winners(choices: Sequence[Choice], dataset: str) -> dict[str, list[str]]:
+    """Return the autoencoders that some head tells apart from all others on a data set, each with these heads."""
+    found: dict[str, list[str]] = {}
+    for choice in choices:
+        comparison = choice.comparison
+        if choice.dataset == dataset and comparison and comparison.behind and not comparison.rivals:
+            found.setdefault(comparison.best, []).append(choice.head)
+    return found
+
+
+def _by_head(found: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(
+        f"{_name(name)} with {text.listing([_name(head) for head in heads])}" for name, heads in found.items()
+    )
+
+
+def paragraph(results: Results, choices: Sequence[Choice]) -> str:
+    """Return the answer as HTML: what to use where, by which head, at which price, and whether one does for all.
+
+    Nothing is simply recommended that another head is shown to be worse with.
+    """
     sure: dict[str, list[str]] = {}
     clauses: list[str] = []
+    chosen = deciding(choices)
     for dataset, choice in chosen.items():
         found, on = choice.comparison, f"on {text.html(dataset)},"
         if found is None:
@@ -50,20 +70,26 @@ def paragraph(results: Results, chosen: Mapping[str, Choice]) -> str:
         elif not found.behind:
             only = f"<strong>{_name(found.best)}</strong> is the only candidate"
             clauses.append(f"{on} {only}, so there is nothing to choose")
+        elif len(said := winners(choices, dataset)) > 1:
+            clauses.append(f"{on} <strong>it depends on the head</strong> ({_by_head(said)})")
         elif found.rivals:
             some = "some others" if len(found.rivals) > 3 else text.listing([_name(name) for name in found.rivals])
             clauses.append(
                 f"{on} <strong>{_name(found.best)}</strong> scores highest and cannot be told apart from {some}"
+                + (f", though others are shown to be worse than {_by_head(said)}" if said else "")
             )
         else:
             sure.setdefault(found.best, []).append(text.html(dataset))
     uses = [f"<strong>use {_name(name)}</strong> on {text.listing(where)}" for name, where in sure.items()]
-    if not sure and any(choice.comparison and choice.comparison.rivals for choice in chosen.values()):
+    if not any(winners(choices, name) for name in chosen) and any(
+        c.comparison and c.comparison.rivals for c in choices
+    ):
         clauses.insert(0, "<strong>no autoencoder is shown to be the best</strong> on any data set")
-    said = "; ".join([*uses, *clauses])
     # The first letter, which may stand behind a tag.
-    said = re.sub(r"\A(<strong>)?([a-z])", lambda found: f"{found[1] or ''}{found[2].upper()}", said)
-    return " ".join([f"{said}.", *_basis(results, chosen)])
+    first = re.sub(
+        r"\A(<strong>)?([a-z])", lambda found: f"{found[1] or ''}{found[2].upper()}", "; ".join([*uses, *clauses])
+    )
+    return " ".join([f"{first}.", *_basis(results, chosen)])
 
 
 def _basis(results: Results, chosen: Mapping[str, Choice]) -> list[str]:
@@ -75,7 +101,7 @@ def _basis(results: Results, chosen: Mapping[str, Choice]) -> list[str]:
     spread = less([choice.rows[0].total.value for choice in decided])
     name = text.html(text.metric_name(results.metrics[0]))
     return [
-        f"This rests on the head {heads} (protocol matched) and {name}.",
+        f"This rests on the head {heads} (protocol matched) and {name}, where no other is named.",
         f"From the best latents it scores {spread} than from the images themselves.",
         *_arrangement(results, decided),
         *_for_all(decided),
@@ -107,8 +133,8 @@ def _for_all(decided: Sequence[Choice]) -> list[str]:
     found = together(decided)
     if found is None:
         return []
-    start = f"If one autoencoder must do for these {len(decided)} data sets: {_name(found.best)} has the highest mean"
-    return [f"{start} ({_lead(found)})."]
+    start = f"If one autoencoder must do for these {len(decided)} data sets and heads:"
+    return [f"{start} {_name(found.best)} has the highest mean ({_lead(found)})."]
 
 
 def _lead(found: Comparison) -> str:
@@ -139,7 +165,12 @@ def _sentence(choice: Choice, choices: Sequence[Choice]) -> str:
     found, first = choice.comparison, choice.rows[0]
     if found is None:
         return f"head {_name(choice.head)} {choice.why_not}, so its differences say nothing about autoencoders."
-    verdict = f"use <strong>{_name(found.best)}</strong>" if not found.rivals else f"{_name(found.best)} scores highest"
+    verdict = f"{_name(found.best)} scores highest"
+    if not found.rivals:
+        alone = len(winners(choices, choice.dataset)) == 1
+        verdict = (
+            f"use <strong>{_name(found.best)}</strong>" if alone else f"{_name(found.best)} is best with this head"
+        )
     scores = (
         f"head {_name(choice.head)} scores {text.interval(first.latent)} from its latents, "
         f"{text.interval(first.image)} from images"
