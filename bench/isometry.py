@@ -129,7 +129,7 @@ def outcome(model: Small, images: Images, classes: Classes) -> Outcome:
     found = surveyed(model, pixels, space, Geometry(samples=64, tangents=INTRINSIC, neighbours=16))
     denoiser = Gaussian(family="gaussian")
     statistics = next(denoiser.measure(denoiser.fit(space).tensors, space, [SIGMA], Diffusability()))
-    values = quantities(statistics, SIGMA**2, INTRINSIC, held_out)
+    values = quantities(statistics, SIGMA**2, held_out)
     missed = float(((model.decode(latents) - images)[held_out] ** 2).mean() / images[held_out].var())
     geometry = {name: value for name, (value, _) in found.items()}
     split = parts(len(train) - HELD_OUT, HELD_OUT, HELD_OUT)

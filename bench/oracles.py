@@ -131,7 +131,7 @@ def by_quadrature(denoise: Denoiser, mixture: Mixture, t: float, points: int = 4
     clean, noise = (torch.from_numpy(np.concatenate(parts))[:, None] for parts in (x, z))
     probes = torch.ones(len(clean), 1, 1, dtype=torch.float64)
     found = statistics(denoise, clean, t**0.5, (noise, probes))
-    return fisher.quantities(found, t, 1, np.arange(len(clean)), np.concatenate(weights))
+    return fisher.quantities(found, t, np.arange(len(clean)), np.concatenate(weights))
 
 
 def by_draws(denoise: Denoiser, x: Floats, t: float, probes: int = 1, seed: int = 0) -> dict[str, Value]:
@@ -140,7 +140,7 @@ def by_draws(denoise: Denoiser, x: Floats, t: float, probes: int = 1, seed: int 
     for rows in np.array_split(np.arange(len(x)), len(x) // 20_000 + 1):
         draws = drawn(rows, x.shape[1:], 0, probes, seed)
         parts.append(statistics(denoise, torch.from_numpy(x[rows]), t**0.5, draws))
-    return fisher.quantities(Statistics.joined(parts), t, int(np.prod(x.shape[1:])), np.arange(len(x)))
+    return fisher.quantities(Statistics.joined(parts), t, np.arange(len(x)))
 
 
 def lines() -> Iterator[Row]:

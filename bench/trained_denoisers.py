@@ -78,8 +78,8 @@ class Trial:
         groups = np.arange(len(self.space.held_out))
         found = self.spec.measure(self.fitted.tensors, self.space, MIDDLE, how)
         for level, (sigma, statistics_found) in enumerate(zip(MIDDLE, found, strict=True)):
-            d, best = self.space.dimension, self._best(level, sigma, probes)
-            values, exact = (fisher.quantities(one, sigma**2, d, groups) for one in (statistics_found, best))
+            best = self._best(level, sigma, probes)
+            values, exact = (fisher.quantities(one, sigma**2, groups) for one in (statistics_found, best))
             yield sigma, values, exact
 
     def _best(self, level: int, sigma: float, probes: int) -> Statistics:

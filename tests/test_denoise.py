@@ -58,6 +58,8 @@ def test_the_program_writes_the_distribution_of_the_training_rows_and_the_held_o
     assert set(tensors["rows"].tolist()) == set(train.tolist())
     values = images.reshape(120, -1).astype(np.float64)
     assert normal.deviation == pytest.approx(float(np.sqrt(values[train].var(axis=0).mean())), rel=1e-4)
+    curve = pd.read_csv(folder / "curve.csv").iloc[0]
+    assert (curve["share"], curve["samples"]) == (pytest.approx(normal.rest, rel=1e-6), len(train))
     loss = pd.read_csv(folder / "held_out.csv")
     assert loss["sigma"].tolist() == list(LOSS_LEVELS)
     assert (loss["samples"] == len(held_out)).all()

@@ -125,7 +125,7 @@ def test_what_a_batch_holds_beside_a_sample_changes_nothing() -> None:
     x = SPACE.draw(7, np.random.default_rng(3))[0]
     whole = oracles.by_draws(oracles.denoiser(SPACE), x, 0.5, probes=3)
     rows = [statistics_of(x, row) for row in range(7)]
-    parts = fisher.quantities(Statistics.joined(rows), 0.5, 3, np.arange(7))
+    parts = fisher.quantities(Statistics.joined(rows), 0.5, np.arange(7))
     for name, value in whole.items():
         assert parts[name] == pytest.approx(value, rel=1e-9)
 

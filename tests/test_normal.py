@@ -81,7 +81,7 @@ def test_of_many_samples_every_estimate_is_that_of_the_true_spectrum() -> None:
     normal = fit(x[:800], 3)
     found = normal.statistics(normal.squares(gram(x)), 0.5)
     expected = fisher.gaussian(spectrum / spectrum.mean(), 0.5)
-    for name, (value, _) in fisher.quantities(found, 0.5, 3, np.arange(800)).items():
+    for name, (value, _) in fisher.quantities(found, 0.5, np.arange(800)).items():
         if name in expected:
             assert value == pytest.approx(expected[name], rel=0.1)
         else:

@@ -39,7 +39,7 @@ def measured(spec: DenoiserSpec, tensors: Tensors, data: Space, how: Diffusabili
     lines: list[tuple[float, str, float, float]] = []
     found = progress(spec.measure(tensors, data, how.levels, how), len(how.levels), "measuring", " levels")
     for sigma, statistics in zip(how.levels, found, strict=True):
-        for name, value in fisher.quantities(statistics, sigma**2, data.dimension, groups).items():
+        for name, value in fisher.quantities(statistics, sigma**2, groups).items():
             lines.append((sigma, name, *value))
     table = pd.DataFrame(lines, columns=["sigma", "quantity", "value", "standard_error"])
     sums = table["value"].where(table["quantity"].isin(fisher.EXTENSIVE))

@@ -38,6 +38,7 @@ class Statistics:
 
     Attributes:
         error: ||D(y) - x||^2.
+        noise: ||y - x||^2, which is t d on average: of the same draws, so that little noise does not hide J.
         score: ||s(y)||^2.
         trace: -tr H(y), or an unbiased estimate of it.
         hessian: ||H(y)||_F^2, likewise.
@@ -46,6 +47,7 @@ class Statistics:
     """
 
     error: Floats
+    noise: Floats
     score: Floats
     trace: Floats
     hessian: Floats
@@ -59,7 +61,7 @@ class Statistics:
 
 
 def quantities(
-    found: Statistics, t: float, d: int, groups: NDArray[np.int64], weights: Floats | None = None
+    found: Statistics, t: float, groups: NDArray[np.int64], weights: Floats | None = None
 ) -> dict[str, Value]:
     """Return every quantity of a noise level with its standard error.
 
@@ -70,12 +72,11 @@ def quantities(
     Args:
         found: of n samples.
         t: the noise's variance.
-        d: dimension of the space.
         groups: n; samples of one group (a patient) are not independent of one another.
         weights: n, for samples that are the nodes of a quadrature; equal ones by default.
     """
     shares = np.full(len(found.error), 1 / len(found.error)) if weights is None else weights / weights.sum()
-    fisher = {"score": found.score, "trace": found.trace, "mmse": (t * d - found.error) / t**2}
+    fisher = {"score": found.score, "trace": found.trace, "mmse": (found.noise - found.error) / t**2}
     values = {"mmse": found.error} | {f"fisher_{name}": value for name, value in fisher.items()}
     values |= {"fisher_rate": found.hessian, "mmse_rate": found.jacobian}
     made = {name: mean(value, groups, shares) for name, value in values.items()}

@@ -142,6 +142,7 @@ class Normal:
 
         return Statistics(
             error=powers @ lost**2 + t * gained,
+            noise=same(t * self.dimension),
             score=(powers @ lost**2 + t * float((number * lost**2).sum())) / t**2,
             trace=same(float((number * lost).sum()) / t),
             hessian=same(float((number * lost**2).sum()) / t**2),

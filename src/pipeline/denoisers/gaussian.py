@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from pipeline.covariates import gram
@@ -32,7 +33,8 @@ class Spec(DenoiserSpec):
         normal = Normal.fitted(products[: len(train), : len(train)], space.dimension, space.patients[train])
         squares = normal.squares(products)
         errors = [normal.statistics(squares, sigma**2).error / space.dimension for sigma in LOSS_LEVELS]
-        return Fitted(normal.tensors() | {"rows": train}, np.stack(errors))
+        curve = pd.DataFrame({"share": [normal.rest], "deviation": [normal.deviation], "samples": [len(train)]})
+        return Fitted(normal.tensors() | {"rows": train}, np.stack(errors), curve)
 
     def measure(
         self, tensors: Tensors, space: Space, sigmas: Sequence[float], how: Diffusability

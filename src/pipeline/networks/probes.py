@@ -62,6 +62,7 @@ def statistics(denoise: Denoiser, x: Tensor, sigma: float, draws: Draws) -> Stat
     means["trace"] = (dimension - means["trace"]) / t
     return Statistics(
         error=_array(_dot(clean - x, clean - x)),
+        noise=_array(t * _dot(noise, noise)),
         score=_array(_dot(clean - y, clean - y) / t**2),
         **{name: _array(value) for name, value in means.items()},
     )
