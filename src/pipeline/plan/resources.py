@@ -14,6 +14,8 @@ ROWS_A_SHARD = 8192
 BASE_MB = 2000
 """An interpreter with its libraries, and weights of some hundred million parameters."""
 MOST_MB, MOST_MINUTES = 1_000_000, 2880
+HELD_MB = 64_000
+"""A space is held in memory up to this; reading a larger one well shuffled takes less (`in_memory_bytes`)."""
 LEAST_MINUTES = 30
 THREADS = 16
 ROWS_A_WORKER = 250
@@ -88,8 +90,11 @@ def batch(size: Size) -> float:
 
 
 def whole(size: Size) -> float:
-    """Return MB of a space that is read whole as float32 with its views, and half as much for what is made of it."""
-    return BASE_MB + 1.5 * 4e-6 * size.samples * size.values * (1 + size.views)
+    """Return MB of a space as float32 with its views, and half as much for what is made of it.
+
+    One that takes more than `HELD_MB` is read from its store as it is needed (`pipeline.spaces`).
+    """
+    return BASE_MB + min(HELD_MB, 1.5 * 4e-6 * size.samples * size.values * (1 + size.views))
 
 
 def encoded(size: Size) -> float:
