@@ -69,7 +69,7 @@ def load_space(
     parts = tuple(split for split in splits(index) if fold is None or split.fold == fold)
     if not parts:
         raise StudyError(f"the data set {dataset} has no fold {fold}")
-    return LabelledSpace(data, index, parts, written.classes, written.task, written.unit)
+    return LabelledSpace(spaces.held(data), index, parts, written.classes, written.task, written.unit)
 
 
 def _stored(study: Study, dataset: str, autoencoder: str, space: str, fold: int | None) -> tuple[str, str]:

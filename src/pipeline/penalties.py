@@ -32,7 +32,8 @@ def ratios(measured: pd.DataFrame, baseline: str) -> pd.DataFrame:
         raise StudyError(f"{baseline} has not been measured at every noise level of the other autoencoders")
     both["log"] = np.log(both["per_latent_dimension"] / both["pixels"])
     made = both.pivot_table(index=CELL, columns="quantity", values="log", aggfunc="mean", sort=False)
-    return made.apply(np.exp).rename(columns={quantity: f"{name}_ratio" for name, quantity in COMPARED.items()})
+    named = made.rename(columns={quantity: f"{name}_ratio" for name, quantity in COMPARED.items()})
+    return named.apply(np.exp)
 
 
 def quality(measured: pd.DataFrame) -> pd.DataFrame:
