@@ -15,8 +15,8 @@ from scipy.special import softmax
 from pipeline import exhibits
 from pipeline.errors import StudyError
 from pipeline.exhibits import Shelf, most_sure
-from pipeline.report import perclass, remarkable
-from pipeline.report.preference import Choice, candidates, compare
+from pipeline.report import Exhibits, perclass, remarkable, render
+from pipeline.report.preference import Choice, candidates, choices, compare
 from pipeline.report.results import Results
 from pipeline.store import Layout, lay_out, to_grid, write_shard
 from tests.report_exhibits import CLASSWISE, REMARKS
@@ -192,3 +192,14 @@ def test_classes_stand_by_how_common_they_are() -> None:
     assert [line[0] for line in lines[2:5]] == ["a", "None", "rare"]
     assert lines[4][1] == "9*"
     assert perclass.section(SHOWN, CLASSWISE.iloc[:0]) == ""
+
+
+def test_a_study_of_controls_alone_has_a_whole_page_without_an_answer(tmp_path: Path) -> None:
+    table = pd.DataFrame([identity()])
+    shown = CLASSWISE[(CLASSWISE["autoencoder"] == "identity") & (CLASSWISE["dataset"] == "chest")]
+    page = render(
+        table, [], "t", {}, exhibits=Exhibits(choices=choices(Results.read(table), tmp_path), classwise=shown)
+    )
+    parsed(page)
+    assert "Which autoencoder to use" not in page
+    assert "Class by class" not in page

@@ -57,9 +57,10 @@ def section(results: Results, classwise: pd.DataFrame) -> str:
         part = classwise[classwise["dataset"] == dataset]
         order = unique(part.sort_values("positives", ascending=False, kind="stable")["label"])
         names = [name for name in unique(part["autoencoder"]) if name not in controls]
-        values = _values(part, order, names)
         if not names:
+            # Controls alone say nothing of any class.
             continue
+        values = _values(part, order, names)
         metric = text.metric_name(part["metric"].iloc[0])
         head = text.html(results.label(results.heads[0]))
         alt = f"{metric} of each class of {dataset} from images and from latents; values: table below"
