@@ -1,4 +1,4 @@
-"""The page on diffusability defines everything that is measured and names tests that exist; every key is documented."""
+"""The page on diffusability defines everything that is measured, and names tests that exist."""
 
 import re
 from pathlib import Path
@@ -6,14 +6,10 @@ from pathlib import Path
 import pytest
 
 from pipeline import families, fisher, geometry
-from pipeline.denoisers import DenoiserSpec
-from pipeline.diffusion import Diffusability, Geometry
 from pipeline.penalties import COMPARED
-from pipeline.trained_denoiser import TrainedDenoiser
 
 ROOT = Path(__file__).parent.parent
 METHOD = (ROOT / "docs/method-diffusability.md").read_text()
-CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 INFORMATION = ("class_fisher", "class_fisher_labels", "information", "information_integrated")
 
 
@@ -31,20 +27,5 @@ def test_every_test_that_is_named_exists() -> None:
 
 
 @pytest.mark.parametrize("family", families.names("denoisers"))
-def test_every_key_of_a_denoiser_is_documented(family: str) -> None:
-    spec = families.spec("denoisers", {"family": family})
-    assert isinstance(spec, DenoiserSpec)
-    of_networks = set(TrainedDenoiser.model_fields) if isinstance(spec, TrainedDenoiser) else set()
-    for key in {*type(spec).model_fields, *of_networks} - {"family"}:
-        assert f"`{key}`" in CONFIGURATION, key
-    assert f"`{family}`" in CONFIGURATION and f"`{family}`" in METHOD.replace("**", "")
-
-
-def test_every_key_of_the_measurement_is_documented_with_its_default() -> None:
-    for key in set(Diffusability.model_fields) - {"geometry"}:
-        assert f"`{key}`" in CONFIGURATION, key
-    for key in Geometry.model_fields:
-        assert f"`geometry.{key}`" in CONFIGURATION, key
-    assert f"| {Diffusability().samples} |" in CONFIGURATION
-    levels = ", ".join(f"{level:g}" for level in Diffusability().levels)
-    assert f"`[{levels}]`" in CONFIGURATION
+def test_every_family_of_denoisers_is_defined(family: str) -> None:
+    assert f"`{family}`" in METHOD.replace("**", "")

@@ -73,7 +73,7 @@ def test_the_slurm_profile_is_found_by_its_name() -> None:
 
 def test_every_stage_has_a_rule_file_a_module_and_a_test() -> None:
     stages = [path.stem for path in (ROOT / "workflow/rules").glob("*.smk") if path.stem != "study"]
-    assert len(stages) == 20
+    assert len(stages) == 21
     for stage in stages:
         assert (ROOT / f"src/pipeline/{stage}.py").is_file()
         assert (ROOT / f"tests/test_{stage}.py").is_file()

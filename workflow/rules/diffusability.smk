@@ -68,11 +68,11 @@ rule diffusability_geometry:
         bundle(lambda wildcards: plan.with_small_heads(wildcards.dataset, wildcards.autoencoder))
     conda:
         "../envs/pipeline.yaml"
-    threads: plan.threads("diffusability", accelerators)
+    threads: plan.threads("diffusability_geometry", accelerators)
     resources:
-        mem_mb=plan.memory("diffusability", accelerators),
-        runtime=plan.runtime("diffusability", accelerators),
-        gpu=plan.gpu("diffusability", accelerators),
+        mem_mb=plan.memory("diffusability_geometry", accelerators),
+        runtime=plan.runtime("diffusability_geometry", accelerators),
+        gpu=plan.gpu("diffusability_geometry", accelerators),
     params:
         entry=lambda wildcards: plan.member(wildcards.dataset, wildcards.autoencoder).entry,
         spec=lambda wildcards: plan.loaded(**wildcards),
@@ -162,11 +162,11 @@ rule diffusability_classes:
         bundle(lambda wildcards: plan.with_small_heads(wildcards.dataset, wildcards.autoencoder))
     conda:
         "../envs/pipeline.yaml"
-    threads: plan.threads("diffusability", accelerators)
+    threads: plan.threads("diffusability_classes", accelerators)
     resources:
-        mem_mb=plan.memory("diffusability", accelerators),
-        runtime=plan.runtime("diffusability", accelerators),
-        gpu=plan.gpu("diffusability", accelerators),
+        mem_mb=plan.memory("diffusability_classes", accelerators),
+        runtime=plan.runtime("diffusability_classes", accelerators),
+        gpu=plan.gpu("diffusability_classes", accelerators),
     params:
         entry=lambda wildcards: plan.member(wildcards.dataset, wildcards.autoencoder).entry,
         spec=lambda wildcards: plan.head_settings(wildcards.head),

@@ -140,6 +140,8 @@ NEEDS = {
     # A network's steps do not follow the size of the data; four thousand of them are hours without an accelerator.
     "denoise": Need(whole, fixed(4 * 3600), device=True),
     "diffusability": Need(lambda size: whole(size) + 2 * batch(size), fixed(2 * 3600), device=True),
+    "diffusability_geometry": Need(lambda size: whole(size) + 2 * batch(size), fixed(2 * 3600), device=True),
+    "diffusability_classes": Need(lambda size: whole(size) + 2 * batch(size), fixed(2 * 3600), device=True),
     "evaluate": Need(resampled, lambda size: 600 + 1e-4 * size.samples * size.scores),
     "cost": Need(lambda size: 4 * batch(size), fixed(7200), device=True),
     "tabulate": Need(a_sample(0.1, 2 * BASE_MB), a_sample(0.01, 600)),
