@@ -4,7 +4,8 @@
 rule salt:
     """Draw the secret with which identifiers are hashed; keep it, or every identifier changes."""
     output:
-        "private/salt",
+        # Not deleted before the job, which a changed rule would make run: it finds the secret, and keeps it.
+        update("private/salt"),
     log:
         "logs/salt.log",
     localrule: True
