@@ -1,6 +1,7 @@
 """What several test files need."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from pipeline.errors import Refused
 from pipeline.quarantine import Outcome
+from tests.studies import run, tiny
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,3 +44,17 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for stage in ("headers", "normalize"):
         monkeypatch.setattr(f"pipeline.{stage}.survive", survive)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny study that has run once."""
+    folder = tiny(tmp_path_factory.mktemp("study"))
+    run(folder)
+    return folder
+
+
+@pytest.fixture
+def study(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished study, with every time of change kept."""
+    return shutil.copytree(finished, tmp_path / "study", symlinks=True)

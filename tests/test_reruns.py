@@ -7,27 +7,12 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from tests.studies import STUDY, call, configure, plan, run, tiny
 
 TABLE = "results/gap_table.csv"
 SHARD = "results/latents/blobs/lossy.zarr/c/1/0/0/0"
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny study that has run once."""
-    folder = tiny(tmp_path_factory.mktemp("study"))
-    run(folder)
-    return folder
-
-
-@pytest.fixture
-def study(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished study, with every time of change kept."""
-    return shutil.copytree(finished, tmp_path / "study", symlinks=True)
 
 
 def test_a_second_call_does_nothing_in_three_seconds(study: Path) -> None:
@@ -200,3 +185,13 @@ def test_an_edited_label_indexes_and_trains_again_and_decodes_nothing(tmp_path: 
     jobs = plan(folder)
     assert (jobs["index"], jobs["train"], jobs["evaluate"]) == (1, 4, 2)
     assert not {"inspect", "normalize", "encode", "decode"} & set(jobs)
+
+
+def test_a_changed_rule_does_not_draw_the_secret_again(study: Path) -> None:
+    secret, rules = study / "private/salt", study / "workflow/rules/inspect.smk"
+    before, text = secret.read_bytes(), rules.read_text()
+    rules.write_text(text.replace("python -m pipeline.salt --output", "true; python -m pipeline.salt --output"))
+    assert rules.read_text() != text
+    printed = run(study, "private/salt")
+    assert "rule salt" in printed
+    assert secret.read_bytes() == before

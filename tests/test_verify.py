@@ -12,24 +12,10 @@ import pytest
 
 from pipeline.files import sha256
 from pipeline.verify import DAMAGED, Fault, faults, note_damaged
-from tests.chaos.faults import copy, damaged, delete, flip, truncate
-from tests.studies import call, environment, run, tiny
+from tests.chaos.faults import damaged, delete, flip, truncate
+from tests.studies import call, environment, run
 
 TABLE = "results/gap_table.csv"
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny study that has run once."""
-    folder = tiny(tmp_path_factory.mktemp("study"))
-    run(folder)
-    return folder
-
-
-@pytest.fixture
-def study(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished study, with every time of change kept."""
-    return copy(finished, tmp_path / "study")
 
 
 def verify(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
