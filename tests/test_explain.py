@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.commands import causes
 from pipeline.commands.explain import Job, sentences
+from pipeline.plan import programs
 from pipeline.store import Manifest
 from tests.studies import STUDY, call, configure, environment, tiny
 
@@ -65,9 +66,7 @@ def test_changed_code_is_named_by_its_file(study: Path) -> None:
     module = study / "src/pipeline/standardize.py"
     module.write_text(module.read_text() + "# A change.\n")
     asked = explain(study, TARGET)
-    assert asked.stdout.splitlines()[1:] == [
-        "standardize: 1 of 1 autoencoder, because src/pipeline/standardize.py changed"
-    ]
+    assert asked.stdout.splitlines()[1:] == ["standardize: 1 of 1 autoencoder, because pipeline/standardize.py changed"]
 
 
 def test_a_target_that_nothing_makes_is_one_sentence(study: Path) -> None:
@@ -140,16 +139,21 @@ def test_files_are_told_by_what_they_mean(tmp_path: Path, monkeypatch: pytest.Mo
     Path("results/latents/d/a").mkdir(parents=True)
     Path("results/latents/d/a/3.json").write_text('{"lost": true}')
     Manifest(0, 1, "", 1, {}).write(Path("results/latents/d/a/4.json"))
-    code = [f"src/pipeline/{name}.py" for name in "abcde"]
-    assert causes.files(code) == ["src/pipeline/a.py, src/pipeline/b.py and 3 more changed"]
-    assert causes.files(["results/latents/d/a/3.json", "results/latents/d/a/4.json"]) == [
+    program = programs.FOLDER / "encode/sources.json"
+    program.parent.mkdir(parents=True)
+    program.write_text(json.dumps(dict.fromkeys((f"pipeline/{name}.py" for name in "abcdef"), "")))
+    assert causes.files([str(program)], 5) == ["the code that it runs changed"]
+    seen = {f"pipeline/{name}.py": ["", 6] for name in "abcde"} | {"pipeline/f.py": ["", 4]}
+    programs.SINCE.write_text(json.dumps(seen))
+    assert causes.files([str(program)], 5) == ["pipeline/a.py, pipeline/b.py and 3 more changed"]
+    assert causes.files(["results/latents/d/a/3.json", "results/latents/d/a/4.json"], 0) == [
         "the shard of results/latents/d/a/3.json was missing or damaged",
         "results/latents/d/a/4.json changed",
     ]
-    assert causes.files(["results/inspected/d/0.sha256", "results/inspected/d/1.sha256"]) == [
+    assert causes.files(["results/inspected/d/0.sha256", "results/inspected/d/1.sha256"], 0) == [
         "image files of data set d changed"
     ]
-    assert causes.files(["results/inspected/d.parquet"]) == [
+    assert causes.files(["results/inspected/d.parquet"], 0) == [
         "labels, patients or the list of samples of data set d changed"
     ]
     assert causes.other_inputs({"a", "b"}, ["b", "c"]) == ["it is also made from a", "it is no longer made from c"]

@@ -12,7 +12,7 @@ from pipeline.errors import StudyError
 from pipeline.files import write_text
 from pipeline.identifiers import Salt
 from pipeline.inspect import made_from
-from pipeline.plan import Plan
+from pipeline.plan import Plan, programs
 from pipeline.sources import SOURCE
 from pipeline.study import Study
 from pipeline.verify import intact
@@ -32,6 +32,7 @@ def prepare(study: Study) -> bool:
     require_files(study)
     if not lock.hold(Path(".snakemake")):
         return False
+    programs.note_changes()
     plan = Plan(study)
     for name, dataset in study.datasets.items():
         listing = Path(plan.inventory(name))

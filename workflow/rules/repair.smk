@@ -2,7 +2,7 @@
 
 from pipeline import lock
 
-if alone:
+if first and not repair.within():
     try:
         repair.repair(workflow.rules, lock.descriptor(Path(".snakemake")), sys.argv[1:])
     except StudyError as error:

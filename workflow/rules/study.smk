@@ -49,11 +49,11 @@ shell.prefix(f"set -euo pipefail; export HF_HUB_OFFLINE=1 PYTHONPATH={str(SOURCE
 try:
     study = Study(config)
     published = Table.read().sources()
-    alone = workflow.is_main_process and not repair.within() and launch.prepare(study)
+    first = workflow.is_main_process and (repair.within() or launch.prepare(study))
 except StudyError as error:
     raise WorkflowError(told(error)) from None
 
-plan = Plan(study)
+plan = Plan(study, first)
 
 # The one switch: `gpu` among the `resources` of a profile or a call. Jobs that can use an accelerator then ask for one.
 accelerators = workflow.global_resources.get("gpu").value or 0
@@ -79,9 +79,15 @@ def optional(option, values):
 
 
 def bundle(named):
-    """Return the group of a rule's jobs: those of one name are one batch job, connected by files or not."""
+    """Return the group of a rule's jobs: those of one name are one batch job, connected by files or not.
+
+    There is none where the profile joins nothing: on one machine groups serve nothing, and to look at them again and again
+    is a third of what planning costs.
+    """
 
     def group(wildcards):
+        if not workflow.group_settings.group_components:
+            return None
         name = named(wildcards)
         # As Snakemake notes it for a group whose name has wildcards: what `group-components` of a profile calls it.
         workflow.parent_groupids[name] = name.split(".")[0]

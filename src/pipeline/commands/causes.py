@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import StudyError
+from pipeline.plan import programs
 from pipeline.store import Manifest
 
 NAMED = ("benchmark", "head", "autoencoder", "view", "dataset")
@@ -41,7 +42,7 @@ class Causes:
         # Asked again, since Snakemake stops asking where what a job is made of is made again anyway.
         recorded = self.known.has_metadata(job) and not self.known.has_outdated_metadata(job)
         found = parameters(job, self.known) if recorded else []
-        found += files(sorted(map(str, reason.updated_input - reason.updated_input_run)))
+        found += files(sorted(map(str, reason.updated_input - reason.updated_input_run)), _made(job))
         if reason.input_changed:
             found += other_inputs({str(path) for path in job.input}, self.known.input(job.output[0]) or [])
         if reason.code_changed:
@@ -100,17 +101,19 @@ def difference(name: str, old: Any, new: Any) -> str:  # noqa: ANN401 - any JSON
     return "; ".join(parts)
 
 
-def files(changed: Iterable[str]) -> list[str]:
-    """Return what changed files mean to a user."""
-    changed, found = list(changed), []
-    code = [path for path in changed if path.endswith(".py")]
-    if code:
-        found.append(f"{_few(code)} changed")
+def _made(job: Any) -> int:  # noqa: ANN401
+    """Return when the first of a job's outputs was made, in nanoseconds."""
+    return min((Path(path).stat().st_mtime_ns for path in map(str, job.output) if Path(path).exists()), default=0)
+
+
+def files(changed: Iterable[str], made: int) -> list[str]:
+    """Return what changed files mean to a user; `made` is when the job's outputs were made, in nanoseconds."""
+    found = []
     for path in changed:
         parts = Path(path).parts
-        if path.endswith(".py"):
-            continue
-        if parts[0] == "results" and Path(path).stem.isdigit() and _lost(Path(path)):
+        if programs.FOLDER in Path(path).parents:
+            found.append(f"{_few(programs.changed_since(Path(path), made)) or 'the code that it runs'} changed")
+        elif parts[0] == "results" and Path(path).stem.isdigit() and _lost(Path(path)):
             found.append(f"the shard of {path} was missing or damaged")
         elif parts[:2] == ("results", "inspected") and len(parts) > 3:
             found.append(f"image files of data set {parts[2]} changed")

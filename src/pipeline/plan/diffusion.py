@@ -37,8 +37,8 @@ class Diffusion(Tables):
         """Return a denoiser's entry as the JSON parameter of a rule: without what says where it is fitted."""
         return self.study.denoisers[denoiser].settings()
 
-    def denoiser_code(self, stage: str, denoiser: str) -> list[str]:
-        """Return the source files that a stage runs with a denoiser."""
+    def denoiser_code(self, stage: str, denoiser: str) -> str:
+        """Return what stands for the source files that a stage runs with a denoiser."""
         return self._code(stage, families.module_name("denoisers", self.study.denoisers[denoiser].family))
 
     def measured_how(self) -> str:
@@ -78,8 +78,8 @@ class Diffusion(Tables):
             if isinstance(head, TrainedSpec) and head.noise and (head.loss is None or head.loss.kind == "cross-entropy")
         ]
 
-    def informed_code(self, head: str) -> list[str]:
-        """Return the source files that asking a trained head runs."""
+    def informed_code(self, head: str) -> str:
+        """Return what stands for the source files that asking a trained head runs."""
         return self._code("class_information", families.module_name("heads", self.study.heads[head].family))
 
     def class_informations(self) -> list[str]:

@@ -1,17 +1,16 @@
 """The stores of a study, and what they are made of: data sets, views, autoencoders."""
 
 import json
-import os
 import re
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline import families, sources, views
+from pipeline import families, views
 from pipeline.autoencoders.finetuned import Spec as Finetuned
 from pipeline.errors import StudyError
 from pipeline.members import Member
+from pipeline.plan.programs import Programs
 from pipeline.spec import Spec
 from pipeline.study import Study
 
@@ -21,30 +20,28 @@ FOLDERS = {"latent": "latents", "reconstruction": "reconstructions"}
 class Stores:
     """Where images, latents and reconstructions lie, and the source files of the stages that make them."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, first: bool = False) -> None:
         self.study = study
+        self.programs = Programs(first)
         self._members: dict[str, dict[str, Member]] = {}
         self._entries: dict[tuple[str, str], list[Member]] = {}
 
-    def code(self, stage: str, kind: families.Kind | None = None, name: str | None = None) -> list[str]:
-        """Return the source files that a stage runs, with those of the family of one entry, relative to here.
-
-        They are inputs of the stage's rule, compared by content.
-        """
+    def code(self, stage: str, kind: families.Kind | None = None, name: str | None = None) -> str:
+        """Return what stands for the source files that a stage runs, with those of the family of one entry."""
         return self._code(
             stage, *([families.module_name(kind, self._entry(kind, name).family)] if kind and name else [])
         )
 
-    def _code(self, stage: str, *families: str) -> list[str]:
-        return _relative(Path.cwd(), f"pipeline.{stage}", *families)
+    def _code(self, stage: str, *families: str) -> str:
+        return self.programs.file(f"pipeline.{stage}", *families)
 
-    def pretrained(self, weights: str) -> list[str]:
-        """Return the source files that training one of the shipped autoencoders runs, those of its family included."""
+    def pretrained(self, weights: str) -> str:
+        """Return what stands for the source files that training one of the shipped autoencoders runs."""
         recipe = Path(f"resources/weights/{weights}/recipe.json")
         if not recipe.is_file():
             raise StudyError(f"there is no recipe {recipe}")
         family = families.module_name("autoencoders", json.loads(recipe.read_text())["family"])
-        return _relative(Path.cwd(), "pipeline.pretrain", family)
+        return self._code("pretrain", family)
 
     def spec(self, kind: families.Kind, name: str) -> str:
         """Return one entry of the configuration as the JSON parameter of a rule."""
@@ -74,8 +71,8 @@ class Stores:
         """Return the entry of a member; an entry is its own."""
         return autoencoder if autoencoder in self.study.autoencoders else self.member(dataset, autoencoder).entry
 
-    def codec(self, stage: str, dataset: str, autoencoder: str) -> list[str]:
-        """Return the source files of a stage that loads an autoencoder."""
+    def codec(self, stage: str, dataset: str, autoencoder: str) -> str:
+        """Return what stands for the source files of a stage that loads an autoencoder."""
         return self._code(stage, families.module_name("autoencoders", self.member(dataset, autoencoder).spec.family))
 
     def loaded(self, dataset: str, autoencoder: str) -> str:
@@ -185,21 +182,15 @@ class Finetuning:
     """What one fine-tuned autoencoder is trained from.
 
     Attributes:
-        code: source files.
+        code: what stands for its source files.
         files: the parent's weights, and those of the loss.
         parent_spec: the parent's entry as JSON.
         spec: its own entry as JSON.
         fold: the fold whose training rows it sees.
     """
 
-    code: list[str]
+    code: str
     files: list[str]
     parent_spec: str
     spec: str
     fold: int
-
-
-@cache
-def _relative(folder: Path, *modules: str) -> list[str]:
-    """Return the source files of modules, relative to a folder: the same list for all of a stage's jobs."""
-    return [os.path.relpath(path, folder) for path in sources.files(*modules)]

@@ -49,8 +49,8 @@ class Trainings(Stores):
         """Return a head's entry as the JSON parameter of a rule: without what says where it is trained."""
         return self.study.heads[head].settings()
 
-    def head_code(self, dataset: str, autoencoder: str, head: str) -> list[str]:
-        """Return the source files that training a head in a space of an autoencoder runs."""
+    def head_code(self, dataset: str, autoencoder: str, head: str) -> str:
+        """Return what stands for the source files that training a head in a space of an autoencoder runs."""
         entry = self.study.heads[head]
         modules = [families.module_name("heads", entry.family)]
         if entry.needs_decoder:
