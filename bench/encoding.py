@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.measure import Row, in_turn
+from bench.measure import FREE, Row, at_least, at_most, in_turn
 from pipeline.autoencoders import Autoencoder, at_a_time
 from pipeline.decode import decode
 from pipeline.encode import Target, encode, lay_out_latents, read_spec
@@ -28,6 +28,8 @@ FEWEST = 512
 """Images in a shard whose encoding is timed."""
 BUFFERS = 96 * 2**20
 """Bytes that images read ahead and latents on their way to the disk may take, however many a shard has."""
+KEPT, FASTER = at_least(0.9), at_least(3)
+MEMORY = at_most(1.1)
 SHARED = Path(os.environ.get("LEARNABILITY_SHARED", "../shared")) / "weights"
 WEIGHTS = Path("resources/weights").resolve()
 
@@ -75,9 +77,7 @@ def throughput(folder: Path) -> Iterator[Row]:
         lay_out_latents(images, spec, 1, target.store)
         ours = partial(encode, Rows(images), target, autoencoder, batch, {})
         ratio, times = in_turn(ours, partial(bare, autoencoder.encode, Rows(images).read(0, count), batch), 5)
-        yield Row(
-            f"encoding with {name}: share of the bare model's speed", ratio, 0.9, True, f"{count} images, {times}"
-        )
+        yield Row(f"encoding with {name}: share of the bare model's speed", ratio, *KEPT, f"{count} images, {times}")
 
 
 def decoding(folder: Path) -> Iterator[Row]:
@@ -95,7 +95,7 @@ def decoding(folder: Path) -> Iterator[Row]:
         latents = codes.read(0, len(codes))
         ratio, times = in_turn(ours, partial(bare, autoencoder.decode, latents, batch), 5)
         what = f"decoding with {name}: share of the bare model's speed"
-        yield Row(what, ratio, 0.9, True, f"{len(codes)} images, {times}")
+        yield Row(what, ratio, *KEPT, f"{len(codes)} images, {times}")
 
 
 def accelerated(folder: Path) -> Iterator[Row]:
@@ -104,8 +104,8 @@ def accelerated(folder: Path) -> Iterator[Row]:
 
     loop, reduced = "encoding with kl on CUDA: times faster", "encoding with kl on CUDA, bfloat16: times faster"
     if not torch.cuda.is_available():
-        for what, bound, low in ((loop, 3, True), (reduced, 0, None)):
-            yield Row(what, None, bound, low, "not yet measured: no CUDA device")
+        for what, bound in ((loop, FASTER), (reduced, FREE)):
+            yield Row(what, None, *bound, "not yet measured: no CUDA device")
         return
     images = store(folder / "cuda-images.zarr", 256, FEWEST)
     runs = []
@@ -119,7 +119,7 @@ def accelerated(folder: Path) -> Iterator[Row]:
     (whole, autoencoder), (other, _) = runs
     one_by_one = partial(bare, autoencoder.encode, Rows(images).read(0, FEWEST), 1)
     ratio, times = in_turn(whole, one_by_one, 5)
-    yield Row(loop, ratio, 3, True, f"{FEWEST} images of 256 pixels, {times}")
+    yield Row(loop, ratio, *FASTER, f"{FEWEST} images of 256 pixels, {times}")
     ratio, times = in_turn(other, whole, 5)
     yield Row(reduced, ratio, note=times, than="the same in float32")
 
@@ -145,7 +145,7 @@ def memory(folder: Path) -> Iterator[Row]:
         whole, one = (_peak(folder, images, entry, part) for part in ("shard", "batch"))
         note = f"{whole / 1e6:.0f} MB for {IMAGES} images of {SIDE} pixels, {one / 1e6:.0f} MB for one batch"
         what = f"encoding with {name}: memory to one batch and {BUFFERS // 2**20} MB"
-        yield Row(what, whole / (one + BUFFERS), 1.1, False, note)
+        yield Row(what, whole / (one + BUFFERS), *MEMORY, note)
 
 
 def _peak(folder: Path, images: Path, entry: dict[str, Any], part: str) -> int:
