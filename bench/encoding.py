@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from bench.measure import Row, in_turn
-from pipeline.autoencoders import Autoencoder, at_a_time
+from bench.measure import FREE, Row, at_least, at_most, in_turn
+from pipeline.autoencoders import Autoencoder, Shape, at_a_time
 from pipeline.decode import decode
 from pipeline.encode import Target, encode, lay_out_latents, read_spec
 from pipeline.natural_images import natural_images
@@ -24,10 +25,13 @@ from pipeline.store import Layout, Rows, lay_out, to_grid, write_shard
 SIDE = 512
 """Of the images whose memory is measured, in pixels."""
 IMAGES = 48
-FEWEST = 512
-"""Images in a shard whose encoding is timed."""
+ROUNDS, SECONDS = 9, 1.0
+"""How often a shard is encoded by either side, and how long the model needs for it."""
+CUDA_IMAGES = 512
 BUFFERS = 96 * 2**20
 """Bytes that images read ahead and latents on their way to the disk may take, however many a shard has."""
+KEPT, FASTER = at_least(0.9), at_least(3)
+MEMORY = at_most(1.1)
 SHARED = Path(os.environ.get("LEARNABILITY_SHARED", "../shared")) / "weights"
 WEIGHTS = Path("resources/weights").resolve()
 
@@ -62,52 +66,53 @@ def store(folder: Path, side: int, count: int) -> Path:
 def throughput(folder: Path) -> Iterator[Row]:
     """The share of the bare model's speed that is left with reading, checking and durable writing.
 
-    Each model gets a shard that it needs about a second for: that a file is made durable takes its 5 ms, whatever is in
-    it, and would be most of what a small shard of a small model shows.
+    Each model gets a shard of whole batches that it needs about a second for: that a file is made durable takes its
+    5 ms, whatever is in it, and would be most of what a small shard of a small model shows; and a busy machine changes
+    from second to second, so that turns must be short. Both sides compute in one thread, as a job without an
+    accelerator does, with batches of one size and one allocator, which `keep_freed` has told to keep its pages:
+    without that either side got fresh pages or old ones by chance, a third of the time of `tiny` and `taef2`.
     """
+    torch.set_num_threads(1)
     for name in [name for name in ("kl", "vq", "tiny", "taef2", "vaelight") if name in entries()]:
         spec = read_spec(json.dumps(entries()[name]))
         autoencoder = spec.load(3)
         batch = at_a_time(autoencoder, (3, 64, 64))
-        count = _count(autoencoder, batch)
+        count = _count(autoencoder, (3, 64, 64), batch)
         images = store(folder / f"{name}-images.zarr", 64, count)
         target = Target(folder / f"{name}.zarr", 0, folder / f"{name}.safetensors")
         lay_out_latents(images, spec, 1, target.store)
         ours = partial(encode, Rows(images), target, autoencoder, batch, {})
-        ratio, times = in_turn(ours, partial(bare, autoencoder.encode, Rows(images).read(0, count), batch), 5)
-        yield Row(
-            f"encoding with {name}: share of the bare model's speed", ratio, 0.9, True, f"{count} images, {times}"
-        )
+        ratio, times = in_turn(ours, partial(bare, autoencoder.encode, Rows(images).read(0, count), batch), ROUNDS)
+        yield Row(f"encoding with {name}: share of the bare model's speed", ratio, *KEPT, f"{count} images, {times}")
 
 
 def decoding(folder: Path) -> Iterator[Row]:
     """The share of the bare decoder's speed that is left with reading, rounding to the grid and durable writing."""
+    torch.set_num_threads(1)
     for name in ("kl", "tiny"):
         spec = read_spec(json.dumps(entries()[name]))
         autoencoder = spec.load(3)
         batch = at_a_time(autoencoder, (3, 64, 64), decoding=True)
-        images = store(folder / f"{name}-decoded.zarr", 64, 2 * FEWEST)
+        images = store(folder / f"{name}-decoded.zarr", 64, _count(autoencoder, (3, 64, 64), batch))
         target = Target(folder / f"{name}-codes.zarr", 0, folder / f"{name}-codes.safetensors")
         lay_out_latents(images, spec, 1, target.store)
         encode(Rows(images), target, autoencoder, batch, {})
         codes = Rows(target.store)
         ours = partial(decode, codes, images, 0, autoencoder, batch, {})
         latents = codes.read(0, len(codes))
-        ratio, times = in_turn(ours, partial(bare, autoencoder.decode, latents, batch), 5)
+        ratio, times = in_turn(ours, partial(bare, autoencoder.decode, latents, batch), ROUNDS)
         what = f"decoding with {name}: share of the bare model's speed"
-        yield Row(what, ratio, 0.9, True, f"{len(codes)} images, {times}")
+        yield Row(what, ratio, *KEPT, f"{len(codes)} images, {times}")
 
 
 def accelerated(folder: Path) -> Iterator[Row]:
     """On an accelerator: a shard against a loop over its images, in float32, and in bfloat16 against float32."""
-    import torch
-
     loop, reduced = "encoding with kl on CUDA: times faster", "encoding with kl on CUDA, bfloat16: times faster"
     if not torch.cuda.is_available():
-        for what, bound, low in ((loop, 3, True), (reduced, 0, None)):
-            yield Row(what, None, bound, low, "not yet measured: no CUDA device")
+        for what, bound in ((loop, FASTER), (reduced, FREE)):
+            yield Row(what, None, *bound, "not yet measured: no CUDA device")
         return
-    images = store(folder / "cuda-images.zarr", 256, FEWEST)
+    images = store(folder / "cuda-images.zarr", 256, CUDA_IMAGES)
     runs = []
     for precision in ("float32", "bfloat16"):
         spec = read_spec(json.dumps(entries()["kl"] | {"precision": precision}))
@@ -117,19 +122,20 @@ def accelerated(folder: Path) -> Iterator[Row]:
         batch = at_a_time(autoencoder, (3, 256, 256))
         runs.append((partial(encode, Rows(images), target, autoencoder, batch, {}), autoencoder))
     (whole, autoencoder), (other, _) = runs
-    one_by_one = partial(bare, autoencoder.encode, Rows(images).read(0, FEWEST), 1)
+    one_by_one = partial(bare, autoencoder.encode, Rows(images).read(0, CUDA_IMAGES), 1)
     ratio, times = in_turn(whole, one_by_one, 5)
-    yield Row(loop, ratio, 3, True, f"{FEWEST} images of 256 pixels, {times}")
+    yield Row(loop, ratio, *FASTER, f"{CUDA_IMAGES} images of 256 pixels, {times}")
     ratio, times = in_turn(other, whole, 5)
     yield Row(reduced, ratio, note=times, than="the same in float32")
 
 
-def _count(autoencoder: Autoencoder, batch: int) -> int:
-    pixels = np.zeros((FEWEST, 3, 64, 64), np.float32)
-    bare(autoencoder.encode, pixels, batch)
-    start = time.perf_counter()
-    bare(autoencoder.encode, pixels, batch)
-    return FEWEST * math.ceil(1 / (time.perf_counter() - start))
+def _count(autoencoder: Autoencoder, image: Shape, batch: int) -> int:
+    """Return how many images, whole batches of them, are encoded in about `SECONDS` of a core's own time."""
+    pixels = np.full((batch, *image), 0.5, np.float32)
+    autoencoder.encode(pixels)
+    start = time.thread_time()
+    autoencoder.encode(pixels)
+    return batch * math.ceil(SECONDS / (time.thread_time() - start))
 
 
 def bare(compute: Callable[[NDArray[np.float32]], object], values: NDArray[np.float32], batch: int) -> None:
@@ -145,7 +151,7 @@ def memory(folder: Path) -> Iterator[Row]:
         whole, one = (_peak(folder, images, entry, part) for part in ("shard", "batch"))
         note = f"{whole / 1e6:.0f} MB for {IMAGES} images of {SIDE} pixels, {one / 1e6:.0f} MB for one batch"
         what = f"encoding with {name}: memory to one batch and {BUFFERS // 2**20} MB"
-        yield Row(what, whole / (one + BUFFERS), 1.1, False, note)
+        yield Row(what, whole / (one + BUFFERS), *MEMORY, note)
 
 
 def _peak(folder: Path, images: Path, entry: dict[str, Any], part: str) -> int:

@@ -8,10 +8,35 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.files import write_atomically
 
 COLUMNS = ("name", "value", "relative to", "bound", "met", "machine")
+
+
+class Bound(NamedTuple):
+    """What a value must be: at least that, or at most. A section's bounds stand at the head of its module, by name."""
+
+    value: float
+    low: bool | None
+
+    def __str__(self) -> str:
+        return "" if self.low is None else f"{'>=' if self.low else '<='} {self.value:g}"
+
+
+def at_least(value: float) -> Bound:
+    """Return a lowest value."""
+    return Bound(value, True)
+
+
+def at_most(value: float) -> Bound:
+    """Return a highest value."""
+    return Bound(value, False)
+
+
+FREE = Bound(0, None)
+"""Of what is told, and not demanded."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +68,7 @@ class Row:
     @property
     def demanded(self) -> str:
         """The bound with its sign; empty where there is none."""
-        return "" if self.low is None else f"{'>=' if self.low else '<='} {self.bound:g}"
+        return str(Bound(self.bound, self.low))
 
     @property
     def met(self) -> str:

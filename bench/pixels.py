@@ -10,7 +10,7 @@ from pydicom import uid
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from bench import files
-from bench.measure import Row, bytes_read, in_turn
+from bench.measure import FREE, Row, at_least, at_most, bytes_read, in_turn
 from pipeline.pixels import PixelSpec, inspect, read
 from pipeline.pixels.decoders import stored_frames
 from pipeline.pixels.dicomfile import opened
@@ -26,6 +26,9 @@ SYNTAXES = (
     uid.JPEGLSLossless,
     uid.JPEG2000Lossless,
 )
+WINDOWING, APART = at_least(3), at_most(1)
+DECODING = at_most(1.2)
+HEADERS, INSPECTING = at_most(0.05), at_least(2)
 LINEAR, EXACT, SIGMOID = "LINEAR", "LINEAR_EXACT", "SIGMOID"
 
 
@@ -38,9 +41,9 @@ def windowing() -> Iterator[Row]:
             ours, theirs = _ours(dataset, pixels), partial(_theirs, dataset, pixels)
             ratio, times = in_turn(ours, theirs, 9)
             name = f"windowing: times faster ({function}, slope {slope})"
-            yield Row(name, ratio, 3, True, times)
+            yield Row(name, ratio, *WINDOWING, times)
             difference = _difference(ours(), theirs(), float(slope) * np.array([0, 4095]) - 24)
-            yield Row("           largest difference, in LSB of the output", difference, 1, False)
+            yield Row("           largest difference, in LSB of the output", difference, *APART)
 
 
 def _ours(dataset: pydicom.Dataset, pixels: np.ndarray) -> Callable[[], np.ndarray]:
@@ -74,8 +77,8 @@ def decoding(folder: Path) -> Iterator[Row]:
         assert np.array_equal(_pixel_array(path), pixels)  # noqa: S101
         ratio, times = in_turn(partial(_pixel_array, path), partial(_stored, path))
         # A compressed frame's time is that of its decoder, of which pydicom takes the first that is installed.
-        bounded = None if syntax.is_compressed else False
-        yield Row(f"decoding: ours / pydicom's, {syntax.name[:38]}", ratio, 1.2, bounded, _swapped(times))
+        bound = FREE if syntax.is_compressed else DECODING
+        yield Row(f"decoding: ours / pydicom's, {syntax.name[:38]}", ratio, *bound, _swapped(times))
         ratio, times = in_turn(partial(_pixel_array, path), partial(read, path, STORED))
         yield Row("          the same, and to intensities in float32", ratio, note=_swapped(times))
 
@@ -103,6 +106,6 @@ def headers(folder: Path) -> Iterator[Row]:
         size = path.stat().st_size
         count = bytes_read(partial(inspect, path, VOI))
         name = f"headers only: share of the file's bytes read, {syntax.name[:11]}"
-        yield Row(name, count / size, 0.05, False, f"{count} of {size} bytes")
+        yield Row(name, count / size, *HEADERS, f"{count} of {size} bytes")
         ratio, times = in_turn(partial(inspect, path, VOI), partial(read, path, VOI))
-        yield Row("              times faster than reading it", ratio, 2, True, times)
+        yield Row("              times faster than reading it", ratio, *INSPECTING, times)

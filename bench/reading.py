@@ -11,7 +11,7 @@ import torch
 import zarr
 from numpy.typing import NDArray
 
-from bench.measure import Row, in_turn, seconds
+from bench.measure import FREE, Row, at_least, at_most, in_turn, seconds
 from pipeline.networks.feeding import Feeding, Held, Streamed
 from pipeline.shuffle import Shuffle
 from pipeline.store import Layout, lay_out, shard_rows, write_shard
@@ -21,6 +21,8 @@ from pipeline.values import whole
 COUNT, SHAPE, SHARDS = 8192, (4, 64, 64), 4
 BATCH = 32
 SINGLES = 64
+RANDOM = at_most(5)
+HELD, SHUFFLED = at_least(0.9), at_least(5)
 CPU = torch.device("cpu")
 
 
@@ -57,7 +59,7 @@ def random_batch(values: Stored) -> Row:
     # Of a processor: nothing here waits for a disk, and what else the machine does is not counted.
     note = f"median of {len(spent)}; the fastest took {1000 * min(passed):.2f} ms by the clock; float16 to float32"
     value = 1000 * statistics.median(spent)
-    return Row("random batch of 256 latents of 4x64x64", value, 5, False, note, "milliseconds of one core")
+    return Row("random batch of 256 latents of 4x64x64", value, *RANDOM, note, "milliseconds of one core")
 
 
 def epoch(feeding: Feeding, order: NDArray[np.int64], buffer: int) -> None:
@@ -80,7 +82,7 @@ def in_memory(values: Stored) -> Iterator[Row]:
 
     ratio, times = in_turn(partial(epoch, Held([tensor], CPU), order, COUNT), plain, 9)
     than = "indexing a tensor in memory"
-    yield Row("latents that fit into memory: speed of reading an epoch", ratio, 0.9, True, times, than)
+    yield Row("latents that fit into memory: speed of reading an epoch", ratio, *HELD, times, than)
     shuffle = Shuffle(1024, False)
     order = shuffle.places(np.arange(COUNT), np.random.default_rng(2))
     ratio, times = in_turn(partial(epoch, Streamed([values], CPU), order, shuffle.buffer), plain, 5)
@@ -97,11 +99,10 @@ def streamed(store: Path, values: Stored) -> Iterator[Row]:
 
     than = "single random reads by zarr-python"
     for name, shuffle, bound in (
-        ("chunk-shuffled", Shuffle(1024, False), 5),
-        ("fully shuffled", Shuffle(1024, True), 0),
+        ("chunk-shuffled", Shuffle(1024, False), SHUFFLED),
+        ("fully shuffled", Shuffle(1024, True), FREE),
     ):
         order = shuffle.places(np.arange(COUNT), np.random.default_rng(4))
         ratio, times = in_turn(partial(epoch, Streamed([values], CPU), order, shuffle.buffer), singles, 5)
         note = f"{COUNT} rows against {SINGLES}: {times}"
-        low = True if bound else None
-        yield Row(f"latents read from the store, {name}: speed", ratio * COUNT / SINGLES, bound, low, note, than)
+        yield Row(f"latents read from the store, {name}: speed", ratio * COUNT / SINGLES, *bound, note, than)

@@ -1,5 +1,6 @@
 """The table of ratios, and the examples beside it."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import torch
 from bench import __main__ as command
 from bench import encoding, writing
-from bench.measure import COLUMNS, Row, in_turn, machine, write
+from bench.measure import COLUMNS, FREE, Bound, Row, at_least, at_most, in_turn, machine, write
 
 from pipeline.store import Layout, Rows, lay_out, shard_rows, write_shard
 
@@ -95,8 +96,23 @@ np.save("first.npy", first)
     np.testing.assert_array_equal(Rows(tmp_path / "results/latents/chest/kl.zarr").read(0, 16), drawn[:16])
 
 
-def test_the_page_has_the_rows_that_are_measured() -> None:
-    table = {line.split(" | ")[0].strip("| ") for line in PAGE.splitlines() if line.startswith("|")}
-    for name in ("random batch of 256 latents of 4x64x64", "checksums: share of the time of writing"):
-        assert name in table
+def test_the_page_has_a_row_for_every_bound_of_every_section() -> None:
+    demanded = {section: _bounds_of(section) for section in command.SECTIONS}
+    table: dict[str, set[str]] = {section: set() for section in command.SECTIONS}
+    cells = ([cell.strip() for cell in line.strip("|").split(" | ")] for line in PAGE.splitlines())
+    for section, *_, bounds in (row for row in cells if len(row) == 5 and row[0] in table):
+        table[section] |= {bound for bound in bounds.strip("| ").split(", ") if bound}
+    assert table == demanded
+    assert all(demanded[section] for section in demanded if section != "published")
     assert "no CUDA device" in PAGE
+
+
+def _bounds_of(section: str) -> set[str]:
+    named = vars(importlib.import_module(f"bench.{section}")).values()
+    return {str(value) for value in named if isinstance(value, Bound)} - {""}
+
+
+def test_a_bound_reads_as_it_is_demanded() -> None:
+    assert [str(bound) for bound in (at_least(0.9), at_most(1e-12), FREE)] == [">= 0.9", "<= 1e-12", ""]
+    assert Row("fast", 0.9, *at_least(0.9)).holds()
+    assert not Row("slow", 0.91, *at_most(0.9)).holds()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pipeline.autoencoders import Latents, Pixels, Shape, batch_size
 from pipeline.errors import StudyError
+from pipeline.networks.allocator import keep_freed
 from pipeline.networks.batches import at_a_time
 from pipeline.networks.guarded import Guarded, Values
 from pipeline.networks.inference import device, exact
@@ -61,6 +62,8 @@ class TorchAutoencoder:
         network = codec.network.requires_grad_(False).eval().to(self.device)
         if self.device.type == "cuda":
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        else:
+            keep_freed()
         self.guarded = Guarded(self.device, getattr(torch, precision))
 
     @property
