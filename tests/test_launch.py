@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,3 +109,14 @@ def test_a_missing_weight_file_is_named_with_its_entry() -> None:
     config = {**CONFIG, "autoencoders": {**CONFIG["autoencoders"], "t": {"family": "tae", "weights": "w.safetensors"}}}
     with pytest.raises(StudyError, match=r"autoencoders: t: the file w\.safetensors is missing"):
         launch.prepare(Study(config))
+
+
+def test_what_every_call_and_every_batch_job_loads_leaves_large_libraries_alone() -> None:
+    program = (
+        "import sys, yaml\nfrom pipeline import launch, repair\nfrom pipeline.plan import Plan\n"
+        "from pipeline.study import Study\nPlan(Study(yaml.safe_load(open(sys.argv[1]))))\n"
+        "print({'dask', 'diffusers', 'scipy', 'sklearn', 'timm', 'torch', 'zarr'} & {*sys.modules})"
+    )
+    config = Path(__file__).parent.parent / "config/full.yaml"
+    done = subprocess.run([sys.executable, "-c", program, str(config)], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,6 +35,9 @@ def features(space: Space, grid: int, train: Rows) -> Features:
     The same number of cells is taken in every space, so that heads compare spaces at the same spatial resolution.
     Rows are pooled in blocks, because the full space can be far larger than its features.
     """
+    # It takes half a second, and specifications are read by every call and every batch job.
+    import dask.array as da
+
     n, c, h, w = space.values.shape
     g = min(grid, h, w)
     rows = da.arange(n, chunks=BLOCK, dtype=np.int64)

@@ -4,24 +4,28 @@ A store's metadata is laid out once. Each job then owns whole shards, each exact
 manifest. Writers that are not aligned to shards would lose one another's rows without a word, so they are refused.
 """
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from pipeline.ahead import ahead
 from pipeline.errors import StudyError
 from pipeline.files import beside, flush, make_folder, put, sha256, write_text
 from pipeline.halves import widened
 from pipeline.shard_file import Chunk, ShardFile, ShardReader
+
+if TYPE_CHECKING:
+    # Where it is used it is loaded: every call and every batch job reads this module, and most open no store.
+    import zarr
 
 ROWS_PER_CHUNK = 16
 CHUNK_BYTES = 2**22
@@ -83,6 +87,9 @@ class Manifest:
 
 def lay_out(folder: Path, layout: Layout) -> None:
     """Write the store's metadata; shard files that are there already are left alone."""
+    import zarr
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
     per_shard = rows_per_shard(layout.rows, layout.shards)
     dtype = np.dtype(layout.dtype)
     fitting = CHUNK_BYTES // (math.prod(layout.shape) * dtype.itemsize)
@@ -113,9 +120,15 @@ def shard_path(folder: Path, shard: int) -> Path:
     return folder / f"c/{shard}/0/0/0"
 
 
+def _opened(folder: Path) -> zarr.Array[Any]:
+    import zarr
+
+    return zarr.open_array(folder, mode="r")
+
+
 def shard_rows(folder: Path, shard: int) -> tuple[int, int]:
     """Return the first row of a shard and the row after its last."""
-    return _range(zarr.open_array(folder, mode="r"), shard)
+    return _range(_opened(folder), shard)
 
 
 def _sharding(array: zarr.Array[Any]) -> tuple[int, ...]:
@@ -135,7 +148,7 @@ class ShardWriter:
 
     def __init__(self, folder: Path, shard: int) -> None:
         self.folder, self.shard = folder, shard
-        self.array = zarr.open_array(folder, mode="r")
+        self.array = _opened(folder)
         self.start, self.stop = _range(self.array, shard)
         self.row = self.start
 
@@ -233,7 +246,7 @@ class Rows:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._array = zarr.open_array(folder, mode="r")
+        self._array = _opened(folder)
         self.shape: tuple[int, int, int] = tuple(self._array.shape[1:])  # type: ignore[assignment]
 
     def __len__(self) -> int:
