@@ -10,6 +10,7 @@ import pytest
 
 from tests import studies
 from tests.layouts import computed_tomography, filelists, photographs, radiography
+from tests.page_in_browser import PageInBrowser
 
 Build = Callable[[Path], dict[str, Any]]
 
@@ -95,3 +96,11 @@ def test_the_report_of_snakemake_itself_has_page_figures_and_tables_with_caption
     packed = (finished / "packed.html").read_text()
     for told in ("What a classifier loses through each autoencoder", "The gap table: one row for", "Figures", "Tables"):
         assert told in packed
+
+
+class TestPage(PageInBrowser):
+    """The page of many data sets and no candidate."""
+
+    @pytest.fixture
+    def page(self, finished: Path) -> Path:
+        return finished / "results/report.html"
