@@ -5,13 +5,17 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src
 
-.PHONY: environment gap-table test verify chaos fuzz bench scale calibrate lint format lock reference docs clean-environment
+.PHONY: environment gap-table test browser verify chaos fuzz bench scale calibrate lint format lock reference docs clean-environment
 
 gap-table: .venv/installed
 	snakemake --cores $(CORES) results/gap_table.csv results/report.html
 
 test: lint
 	python -m pytest tests --numprocesses 2 --dist loadfile
+
+# The pages of finished studies in Chromium: results/**/report.html, and those of other checkouts, PAGES=a/report.html:b/report.html.
+browser: .venv/installed
+	LEARNABILITY_PAGES="$(PAGES)" python -m pytest tests/test_browser.py -ra
 
 # Read all artifacts again, name what is damaged, and let the next call make just that again.
 verify: .venv/installed

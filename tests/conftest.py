@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.errors import Refused
 from pipeline.quarantine import Outcome
+from tests.chromium import Chromium, program
 from tests.studies import run, tiny
 
 ROOT = Path(__file__).parent.parent
@@ -18,6 +19,8 @@ ROOT = Path(__file__).parent.parent
 os.environ["PYTHONPATH"] = str(ROOT / "src")
 # Tiny networks are slower, not faster, with several threads; and their results are those of one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Its tests are imported by others, and are to say as much when they fail.
+pytest.register_assert_rewrite("tests.page_in_browser")
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +30,16 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"real images are not here: no folder {folder}/data (set LEARNABILITY_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chromium]:
+    """A real browser, or a skip where there is none."""
+    found = program()
+    if found is None:
+        pytest.skip("there is no Chromium on this machine")
+    with Chromium(found) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -213,6 +213,15 @@ def test_what_is_no_table_is_one_sentence(tmp_path: Path, content: str | None, m
         main(["compare", str(path), str(path)])
 
 
+def test_a_table_with_words_for_numbers_is_one_sentence(tmp_path: Path, random: np.random.Generator) -> None:
+    path = study(tmp_path / "a", {"kl": random.normal(0.1, 0.3, PATIENTS)})
+    table = pd.read_csv(path, dtype=str)
+    table.loc[0, "learnability_gap"] = "0,1"
+    table.to_csv(path, index=False)
+    with pytest.raises(SystemExit, match="what stands in its column learnability_gap is not all numbers"):
+        main(["compare", str(path), str(path)])
+
+
 def test_tables_without_a_row_in_common_are_refused(tmp_path: Path, random: np.random.Generator) -> None:
     values = random.normal(0.1, 0.3, PATIENTS)
     a, b = (study(tmp_path / name, {autoencoder: values}) for name, autoencoder in (("a", "kl"), ("b", "vq")))

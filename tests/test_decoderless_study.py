@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests.page_in_browser import PageInBrowser
 from tests.studies import STUDY, plan, run, tiny
 
 AUTOENCODERS: dict[str, dict[str, Any]] = {
@@ -67,3 +68,11 @@ def test_channel_statistics_of_every_fold_lie_beside_the_latents(folder: Path) -
     found = pd.read_csv(folder / "results/latents/blobs/features.statistics.csv")
     assert sorted(found["fold"].unique()) == [0, 1, 2]
     assert found.groupby("fold").size().eq(64).all()
+
+
+class TestPage(PageInBrowser):
+    """The page of a single data set, which has nothing to choose from."""
+
+    @pytest.fixture
+    def page(self, folder: Path) -> Path:
+        return folder / "results/report.html"

@@ -276,6 +276,22 @@ def test_unusable_rows_change_nothing(tmp_path: Path) -> None:
     assert describe.covariates_of(a, a, sample) == describe.covariates_of(b, b, sample)
 
 
+@pytest.mark.parametrize(("patients", "each"), [(1, 1), (1, 6), (2, 1), (3, 1)])
+def test_a_scan_of_one_patient_is_described_as_far_as_it_goes(tmp_path: Path, patients: int, each: int) -> None:
+    stored(tmp_path, "images", np.random.default_rng(0).random((24, 1, 16, 16)).astype(np.float32))
+    rows = np.arange(24)
+    usable = rows < patients * each
+    sample = draw(pd.DataFrame({"patient": rows // each, "usable": usable}), [], True)
+    seen = look(Rows(tmp_path / "images.zarr"), sample.rows, 100)
+    found = {name: value for name, (value, _) in describe.covariates_of(seen, seen, sample).items()}
+    # There is nothing to tell apart, and what there is has too few neighbours for a likeliest dimension.
+    assert math.isnan(found["separability"])
+    assert math.isnan(found["dimension_likeliest"])
+    assert math.isfinite(found["dimension_two_nearest"]) == (patients >= 3)
+    assert math.isfinite(found["effective_rank"]) == (usable.sum() > 1)
+    assert math.isfinite(found["spectral_exponent"])
+
+
 def test_the_program_describes_every_space_and_averages_members(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     images = random.random((60, 1, 16, 16)).astype(np.float32)

@@ -140,7 +140,10 @@ def test_slurm_is_asked_for_partitions_and_accounts(capsys: pytest.CaptureFixtur
     [
         ("title: [", "study.yaml cannot be read"),
         ("- a\n", "study.yaml holds no keys"),
-        (yaml.safe_dump(CONFIG | {"seed": [0]}), "the configuration: seed: Extra inputs are not permitted"),
+        (
+            yaml.safe_dump(CONFIG | {"seed": [0]}),
+            "the configuration: seed: there is no such key; did you mean",
+        ),
         (yaml.safe_dump(CONFIG | {"heads": {"x": {"family": "y"}}}), "heads: x: there is no family 'y'"),
         (None, "there is no file study.yaml"),
     ],
@@ -192,7 +195,8 @@ def test_weights_are_compared_with_what_is_known_of_them(capsys: pytest.CaptureF
     entry = {"family": "tae", "weights": "models/w.safetensors"}
     configure(CONFIG | {"autoencoders": CONFIG["autoencoders"] | {"t": entry}})
     missing = findings(capsys, status=1)["weights"]
-    assert missing == "problem: autoencoders: t: the file models/w.safetensors is missing"
+    cure = "put it there, or correct its path in autoencoders: t"
+    assert missing == f"problem: autoencoders: t: the file models/w.safetensors is missing; {cure}"
     Path("models").mkdir()
     Path("models/w.safetensors").write_bytes(b"weights")
     assert findings(capsys)["weights"] == "ok: 1 of 1 files are there and are what is known of them"
@@ -294,10 +298,8 @@ def test_locks_of_running_and_of_killed_calls_are_told_apart(
 
 def test_a_missing_and_a_broken_profile_are_problems(capsys: pytest.CaptureFixture[str]) -> None:
     Path("slurm").unlink()
-    assert (
-        findings(capsys, status=1)["profile"]
-        == "problem: there is no slurm/config.yaml; git checkout slurm/config.yaml"
-    )
+    # A link: Git knows nothing below it.
+    assert findings(capsys, status=1)["profile"] == "problem: there is no slurm/config.yaml; git checkout slurm"
     Path("slurm").mkdir()
     Path("slurm/config.yaml").write_text("jobs: [")
     assert findings(capsys, status=1)["profile"].startswith("problem: slurm/config.yaml is no YAML")

@@ -203,8 +203,11 @@ def test_hooks_are_the_projects_own_and_nothing_is_downloaded() -> None:
 
 
 def test_the_catalogue_finds_what_it_looks_for() -> None:
+    """Its criteria of "standardized usage", and where its generator looks for flags, deployment and the report."""
     usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
-    assert set(usage) <= {"mandatory-flags", "software-stack-deployment", "report"}
+    assert set(usage) == {"mandatory-flags", "software-stack-deployment", "report"}
     assert set(usage["mandatory-flags"]) == {"desc", "flags"}
+    assert {type(value) for value in [*usage["software-stack-deployment"].values(), usage["report"]]} == {bool}
     assert (ROOT / "workflow/Snakefile").is_file()
-    assert "snakemake" in (ROOT / "README.md").read_text().lower()
+    assert "snakedeploy" in (ROOT / "config/README.md").read_text()
+    assert {"snakemake", "workflow"} <= set(re.findall(r"[a-z]+", (ROOT / "README.md").read_text().lower()))

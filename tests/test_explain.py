@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.commands import causes
+from pipeline.commands import causes, main
 from pipeline.commands.explain import Job, sentences
 from pipeline.plan import programs
 from pipeline.store import Manifest
-from tests.studies import STUDY, call, configure, environment, tiny
+from tests.studies import ROOT, STUDY, call, configure, environment, tiny
 
 TARGET = "results/latents/blobs/lossy.statistics.csv"
 UNMADE = "results/reconstructions/blobs/lossy.zarr/zarr.json"
@@ -80,8 +80,24 @@ def test_a_target_that_nothing_makes_is_one_sentence(study: Path) -> None:
 def test_a_wrong_entry_is_the_sentence_of_a_real_call(study: Path) -> None:
     configure(study, CONFIG | {"heads": {"knn": {"family": "knn", "neigbours": [3]}}})
     asked = explain(study)
-    assert asked.stderr == "error: heads: knn: neigbours: Extra inputs are not permitted\n"
+    assert asked.stderr == "error: heads: knn: neigbours: there is no such key; did you mean 'neighbours'?\n"
     assert "Traceback" not in asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"title: \xff", "study.yaml cannot be read: 'utf-8' codec"), (None, "there is no file study.yaml")],
+)
+def test_a_configuration_that_is_no_text_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for part in ("Snakefile", "src"):
+        Path(part).symlink_to(ROOT / part)
+    if content is not None:
+        Path("study.yaml").write_bytes(content)
+    with pytest.raises(SystemExit, match=f"^error: {message}"):
+        main(["explain", "--configfile", "study.yaml"])
 
 
 def test_causes_are_counted_where_jobs_have_several() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -82,6 +83,7 @@ def test_a_call_lists_files() -> None:
     assert launch.prepare(Study(CONFIG))
     assert list(inventory.read(Path("private/mine.inventory.csv"))) == ["1.png"]
     assert json.loads(Path("private/mine.spec.json").read_text())["root"] == "images"
+    assert stat.S_IMODE(Path("private").stat().st_mode) == 0o700, "others cannot look which file a sample is"
 
 
 def test_a_lost_secret_stops_the_call_before_another_is_drawn() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests import studies
 from tests.layouts import computed_tomography, filelists, photographs, radiography
+from tests.page_in_browser import PageInBrowser
 
 Build = Callable[[Path], dict[str, Any]]
 
@@ -54,6 +55,22 @@ SAMPLES = {
 CT-RATE: 24 volumes, four second reconstructions, less one that is no chest; three slices of each.
 """
 
+REPORTED = {
+    "report.html": "which autoencoder to use on each data set",
+    "gap_table.png": "What a classifier loses through each autoencoder",
+    "depth.png": "Where in the frozen decoder learnability returns",
+    "gap_table.csv": "The gap table: one row for",
+    "fidelity.csv": "Fidelity of the reconstructions, one row for",
+    "claims.csv": "What the study says as a whole",
+    "initialisation.csv": "What comes of pretraining",
+    "correlations.csv": "What goes along with the gap",
+    "groups.csv": "groups: one of the tables beside the gap table",
+    "reliability.csv": "reliability: one of the tables",
+    "profile.csv": "profile: one of the tables",
+    "complexity.csv": "complexity: one of the tables",
+}
+"""What Snakemake's own report packs, and words of its caption."""
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -90,8 +107,17 @@ def test_an_official_layout_becomes_a_gap_table(finished: Path, layout: str) -> 
 def test_the_report_of_snakemake_itself_has_page_figures_and_tables_with_captions(finished: Path) -> None:
     made = studies.call(finished, "--report", "packed.html", "--", "all")
     assert made.returncode == 0, made.stdout
-    for name in ("report.html", "gap_table.png", "depth.png", "gap_table.csv", "fidelity.csv", "groups.csv"):
-        assert f"Adding {name}" in made.stdout
     packed = (finished / "packed.html").read_text()
-    for told in ("What a classifier loses through each autoencoder", "The gap table: one row for", "Figures", "Tables"):
-        assert told in packed
+    for name, words in REPORTED.items():
+        assert f"Adding {name}" in made.stdout
+        assert words in packed, name
+    for category in ("Report", "Figures", "Tables"):
+        assert f'"{category}"' in packed
+
+
+class TestPage(PageInBrowser):
+    """The page of many data sets and no candidate."""
+
+    @pytest.fixture
+    def page(self, finished: Path) -> Path:
+        return finished / "results/report.html"

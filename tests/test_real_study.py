@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from pipeline.files import sha256
+from tests.page_in_browser import PageInBrowser
 from tests.studies import ROOT, checkout, configure, run
 
 ROWS = 12
@@ -15,11 +17,16 @@ ROWS = 12
 
 
 @pytest.fixture(scope="module")
-def table(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """The gap table of a few radiographs and of the DICOM files, from the real study's own configuration."""
+def folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few radiographs and the DICOM files, with the real study's own configuration, up to the page."""
     folder = checkout(tmp_path_factory.mktemp("real"))
     configure(folder, cut_down(folder, shared))
-    run(folder)
+    run(folder, "results/report.html")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def table(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "results/gap_table.csv")
 
 
@@ -60,3 +67,21 @@ def test_a_data_set_without_labels_has_rows_without_scores(table: pd.DataFrame) 
     assert scans["head"].isna().all()
     assert scans["image"].isna().all()
     assert scans["ssim"].notna().all()
+
+
+class TestPage(PageInBrowser):
+    """The page of real images."""
+
+    @pytest.fixture
+    def page(self, folder: Path) -> Path:
+        return folder / "results/report.html"
+
+
+def test_a_scan_of_a_single_patient_is_on_the_page_and_the_real_weights_are_named(folder: Path, shared: Path) -> None:
+    covariates = pd.read_csv(folder / "results/covariates.csv").set_index(["dataset", "autoencoder", "covariate"])
+    scans = covariates.loc[("lung-ct", "taef2"), "value"]
+    assert scans["dimension_likeliest"].isna().all()
+    assert scans["spectral_exponent"].notna().all()
+    page = (folder / "results/report.html").read_text()
+    assert 'alt="lung-ct, ' in page
+    assert sha256(shared / "weights/taef2/taef2.safetensors") in page

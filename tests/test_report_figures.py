@@ -68,6 +68,11 @@ def test_the_page_holds_the_very_pixels_of_a_small_image() -> None:
     assert decoded(uris[3]).shape == (3, 3, 3)
 
 
+def test_who_cannot_see_a_tile_is_told_which_is_the_original() -> None:
+    said = re.findall(r'alt="[^"]*: ([^":]*)"', section([strip()], ["taesd"]))
+    assert said == ["the original", "reconstruction", "difference \u00d7 5", "latent"]
+
+
 def test_what_is_exact_is_said_and_the_psnr_is_that_of_the_sample() -> None:
     shown = strip()
     assert shown.reconstruction is not None

@@ -47,14 +47,15 @@ def refused(config: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("fidelity", "key"),
+    ("fidelity", "key", "meant"),
     [
-        ({"lpip": "w"}, "fidelity.lpip"),
-        ({"features": {"model": "m", "weights": "w", "wights": "w"}}, "fidelity.features.wights"),
+        ({"lpip": "w"}, "fidelity.lpip", "lpips"),
+        ({"features": {"model": "m", "weights": "w", "wights": "w"}}, "fidelity.features.wights", "weights"),
     ],
 )
-def test_a_misspelt_measure_is_named(fidelity: dict[str, Any], key: str) -> None:
-    assert refused(changed("fidelity", fidelity)) == f"the configuration: {key}: Extra inputs are not permitted"
+def test_a_misspelt_measure_is_named(fidelity: dict[str, Any], key: str, meant: str) -> None:
+    told = refused(changed("fidelity", fidelity))
+    assert told == f"the configuration: {key}: there is no such key; did you mean '{meant}'?"
 
 
 def test_what_measures_names_its_files_and_the_images_that_are_too_small_for_it() -> None:
@@ -83,18 +84,23 @@ def test_the_studies_of_this_project_are_read(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "where"),
+    ("path", "where", "meant"),
     [
-        ("titel", "the configuration: titel: "),
-        ("datasets.mine.clases", "datasets: mine: clases: "),
-        ("datasets.mine.pixels.sise", "datasets: mine: pixels.sise: "),
-        ("autoencoders.lossy.strides", "autoencoders: lossy: strides: "),
-        ("heads.near.neighbors", "heads: near: neighbors: "),
-        ("benchmarks.echo.patient", "benchmarks: echo: patient: "),
+        ("titel", "the configuration: titel: ", "title"),
+        ("datasets.mine.clases", "datasets: mine: clases: ", "classes"),
+        ("datasets.mine.pixels.sise", "datasets: mine: pixels.sise: ", "size"),
+        ("autoencoders.lossy.strides", "autoencoders: lossy: strides: ", "stride"),
+        ("heads.near.neighbors", "heads: near: neighbors: ", "neighbours"),
+        ("benchmarks.echo.patient", "benchmarks: echo: patient: ", "patients"),
     ],
 )
-def test_a_misspelt_key_is_named_in_every_section(path: str, where: str) -> None:
-    assert refused(changed(path, 1)) == f"{where}Extra inputs are not permitted"
+def test_a_misspelt_key_is_named_in_every_section_with_the_one_that_is_meant(path: str, where: str, meant: str) -> None:
+    assert refused(changed(path, 1)) == f"{where}there is no such key; did you mean '{meant}'?"
+
+
+def test_of_a_key_that_is_like_no_other_all_are_told() -> None:
+    told = refused(changed("autoencoders.lossy.qqq", 1))
+    assert told == "autoencoders: lossy: qqq: there is no such key; there are family, latent_dtype, space, stride, tile"
 
 
 @pytest.mark.parametrize("kind", ["datasets", "autoencoders", "heads", "benchmarks"])

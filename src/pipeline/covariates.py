@@ -75,9 +75,11 @@ def likeliest_dimension(distances: Floats) -> float:
         The dimension, NaN of fewer than 40 samples: 20 neighbours would not be near.
     """
     first, last = NEIGHBOURS
+    if len(distances) < 2 * last:
+        return math.nan
     nearest = _nearest(distances, last)
     nearest = nearest[nearest[:, 0] > 0]
-    if len(distances) < 2 * last or not len(nearest):
+    if not len(nearest):
         return math.nan
     logs = np.log(nearest) / 2
     inverse = [(logs[:, [k - 1]] - logs[:, : k - 1]).mean() for k in range(first, last + 1)]

@@ -33,6 +33,8 @@ def prepare(study: Study) -> bool:
     if not lock.hold(Path(".snakemake")):
         return False
     programs.note_changes()
+    # Which file a sample is must be nobody else's; a folder that is there is the user's to close (`doctor`).
+    Path("private").mkdir(mode=0o700, exist_ok=True)
     plan = Plan(study)
     for name, dataset in study.datasets.items():
         listing = Path(plan.inventory(name))

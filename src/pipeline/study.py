@@ -1,13 +1,15 @@
 """The typed configuration of a whole study."""
 
+import importlib
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from pipeline import families, members, roster
+from pipeline import families, members, misspelt, roster
 from pipeline.autoencoders import AutoencoderSpec
 from pipeline.benchmarks import BenchmarkSpec
 from pipeline.costs import Cost
@@ -116,7 +118,7 @@ class Study:
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self.entries = _parse("the configuration", Entries.model_validate, expand(config))
+        self.entries = _parse("the configuration", Entries.model_validate, expand(config), lambda: Entries)
         self.benchmarks: dict[str, BenchmarkSpec] = self._specs("benchmarks")
         self.compared: list[str] = list(self.entries.datasets)
         self.datasets: dict[str, DatasetSpec] = self._specs("datasets", "datasets") | self._specs(
@@ -134,7 +136,12 @@ class Study:
     def _specs(self, kind: families.Kind, section: str = "") -> dict[str, Any]:
         written: dict[str, dict[str, Any]] = getattr(self.entries, section or kind)
         return {
-            name: _parse(f"{section or kind}: {name}", lambda entry: families.spec(kind, entry), entry)
+            name: _parse(
+                f"{section or kind}: {name}",
+                partial(families.spec, kind),
+                entry,
+                partial(_class, kind, entry),
+            )
             for name, entry in written.items()
         }
 
@@ -185,12 +192,18 @@ def _variable(match: re.Match[str]) -> str:
     return found
 
 
-def _parse(where: str, read: Callable[[dict[str, Any]], T], entry: dict[str, Any]) -> T:
+def _class(kind: families.Kind, entry: dict[str, Any]) -> type[Spec]:
+    """Return the class that reads an entry, whose family is known to be there."""
+    found: type[Spec] = importlib.import_module(families.module_name(kind, entry["family"])).Spec
+    return found
+
+
+def _parse(
+    where: str, read: Callable[[dict[str, Any]], T], entry: dict[str, Any], model: Callable[[], type[Spec]]
+) -> T:
     try:
         return read(entry)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise StudyError(f"{where}: {key}: {first['msg']}") from None
+        raise StudyError(f"{where}: {misspelt.told(error, model())}") from None
     except StudyError as error:
         raise StudyError(f"{where}: {error}") from None

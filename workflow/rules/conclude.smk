@@ -7,8 +7,8 @@ rule conclude:
         code=plan.code("conclude"),
         resampled=plan.concluded(),
     output:
-        claims="results/claims.csv",
-        initialisation="results/initialisation.csv",
+        claims=report("results/claims.csv", category="Tables", caption="../report/claims.rst"),
+        initialisation=report("results/initialisation.csv", category="Tables", caption="../report/initialisation.rst"),
     log:
         "logs/conclude.log",
     benchmark:
@@ -34,7 +34,7 @@ rule correlate:
         table="results/gap_table.csv",
         covariates="results/covariates.csv",
     output:
-        correlations="results/correlations.csv",
+        correlations=report("results/correlations.csv", category="Tables", caption="../report/correlations.rst"),
     log:
         "logs/conclude/correlate.log",
     localrule: True

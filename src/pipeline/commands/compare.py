@@ -57,9 +57,11 @@ def read(path: Path, metric: str | None = None) -> pd.DataFrame:
         raise StudyError(f"there is no file {path}; make it with: snakemake results/gap_table.csv") from None
     except (ValueError, OSError) as error:
         raise StudyError(f"{path} is no table: {' '.join(str(error).split())}") from None
-    wanted = [*KEYS, "family", *COUNTS, *(f"{name}{end}" for name in DIFFERENCES for end in ("", "_low", "_high"))]
-    if missing := [name for name in wanted if name not in table]:
+    numbers = [*COUNTS, *(f"{name}{end}" for name in DIFFERENCES for end in ("", "_low", "_high"))]
+    if missing := [name for name in [*KEYS, "family", *numbers] if name not in table]:
         raise StudyError(f"{path} is no gap table of this version: it has no column {missing[0]}")
+    if wrong := [name for name in numbers if not pd.api.types.is_numeric_dtype(table[name])]:
+        raise StudyError(f"{path} is no gap table: what stands in its column {wrong[0]} is not all numbers")
     # Data sets without labels have rows about autoencoders alone.
     table = table[table["metric"].notna() if metric is None else table["metric"] == metric]
     if table.duplicated(KEYS).any():

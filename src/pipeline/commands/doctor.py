@@ -120,7 +120,9 @@ def weight_files(study: Study) -> Iterator[Finding]:
             else:
                 yield _unfetched(file)
         except StudyError as error:
-            yield Finding(PROBLEM, "weights", f"{entries[file]}: {told(error)}")
+            what = told(error)
+            cure = f"put it there, or correct its path in {entries[file]}" if what.endswith("is missing") else ""
+            yield Finding(PROBLEM, "weights", f"{entries[file]}: {what}", cure)
     yield Finding(OK, "weights", f"{right} of {len(entries)} files are there and are what is known of them")
 
 
@@ -140,7 +142,8 @@ def profile() -> Iterator[Finding]:
     """Look at the profiles that a call is made with."""
     for path in (Path("profiles/default/config.yaml"), Path("slurm/config.yaml")):
         if not path.is_file():
-            yield Finding(PROBLEM, "profile", f"there is no {path}", f"git checkout {path}")
+            # Git knows the link `slurm`, and nothing below it.
+            yield Finding(PROBLEM, "profile", f"there is no {path}", f"git checkout {path.parent}")
             return
         try:
             yaml.safe_load(path.read_text(encoding="utf-8"))

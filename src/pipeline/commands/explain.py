@@ -84,8 +84,8 @@ def plan(targets: Sequence[str], configfile: Path | None) -> tuple[list[Job], Co
     from snakemake.settings.enums import Quietness
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
-    if configfile and not configfile.is_file():
-        raise StudyError(f"there is no file {configfile}")
+    if configfile:
+        _require_text(configfile)
     # Snakemake then ends with the plan, and does not pretend to run it.
     output = OutputSettings(
         dryrun=True, quiet={Quietness.RULES, Quietness.PROGRESS}, log_level_override=logging.CRITICAL
@@ -102,6 +102,15 @@ def plan(targets: Sequence[str], configfile: Path | None) -> tuple[list[Job], Co
             raise StudyError(" ".join(str(error).split())) from None
         # The plan itself is not among what the programming interface shows; the version is pinned, and tests compare.
         return _read(workflow._workflow.dag)
+
+
+def _require_text(configfile: Path) -> None:
+    try:
+        configfile.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StudyError(f"there is no file {configfile}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{configfile} cannot be read: {error}") from None
 
 
 @contextmanager

@@ -25,10 +25,17 @@ Values = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Column:
-    """One column: what is said above it, and a tile, or words, for each line of the gallery."""
+    """One column: what is said above it, and a tile, or words, for each line of the gallery.
+
+    Attributes:
+        heading: lines above the column.
+        cells: by the name of the line.
+        shows: what its tiles are to who cannot see them, where that is not what the line is called.
+    """
 
     heading: Sequence[str]
     cells: Mapping[str, Values | str]
+    shows: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,5 +101,5 @@ def _cell(gallery: Gallery, column: Column, name: str, side: int) -> str:
     tile, width = png(pixels(content), side)
     # Blocks show the true grid of a latent; an image close to the size of its tile is only distorted by them.
     blocky = ' class="blocks"' if 2 * width <= TILE else ""
-    alt = f"{gallery.dataset}, {gallery.title}, {', '.join(column.heading)}: {name}"
+    alt = f"{gallery.dataset}, {gallery.title}, {', '.join(column.heading)}: {column.shows or name}"
     return f'<img src="{tile}" width="{TILE}" alt="{text.html(alt)}"{blocky}>'

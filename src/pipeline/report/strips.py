@@ -101,7 +101,7 @@ def gallery(strips: Sequence[Strip]) -> Gallery:
     What is exact, or the image itself, is said and not drawn again.
     """
     first = strips[0]
-    columns = [Column(("image",), {RECONSTRUCTION: first.image})]
+    columns = [Column(("image",), {RECONSTRUCTION: first.image}, shows="the original")]
     for strip in strips:
         if np.array_equal(strip.latent, strip.image):
             continue

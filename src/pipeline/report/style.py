@@ -47,6 +47,14 @@ details details { margin-left: 1rem; }
 details details summary { font-weight: normal; }
 summary { cursor: pointer; font-weight: 600; padding: .2rem 0; }
 .scroll { overflow-x: auto; margin: .3rem 0 1.2rem; }
+@media screen {
+  /* A shadow at the side to which there is more: what moves with the content covers what stays at the edges. */
+  .scroll { background: linear-gradient(to right, #fff 60%, #fff0) 0 / 1.2rem 100% no-repeat local,
+    linear-gradient(to left, #fff 60%, #fff0) 100% / 1.2rem 100% no-repeat local,
+    linear-gradient(to right, #0004, #0000) 0 / .5rem 100% no-repeat scroll,
+    linear-gradient(to left, #0004, #0000) 100% / .5rem 100% no-repeat scroll; }
+  .plot svg { mix-blend-mode: multiply; }
+}
 table { border-collapse: collapse; font-size: .72rem; line-height: 1.4; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: #555; padding: .2rem 0 .4rem; }
 th, td { padding: .22rem .55rem .22rem 0; text-align: left; vertical-align: baseline; font-weight: normal; }
@@ -66,7 +74,7 @@ small { color: #5f5f5f; font-size: inherit; }
 .gallery caption { font-size: .8rem; color: #1f1f1f; font-weight: 600; }
 .gallery thead th, .gallery thead td { border-bottom: 0; vertical-align: bottom; white-space: normal; width: 7.6rem; }
 .gallery tbody tr { border: 0; }
-.gallery tbody th { min-width: 0; width: 6rem; vertical-align: middle; }
+.gallery tbody th { min-width: 6rem; vertical-align: middle; }
 .gallery td { padding: .1rem .5rem .1rem 0; vertical-align: middle; white-space: normal; }
 .gallery img { display: block; width: 7rem; height: auto; background: #eee; }
 .gallery img.blocks { image-rendering: pixelated; }
@@ -76,6 +84,8 @@ pre { font-size: .75rem; line-height: 1.35; overflow-x: auto; background: #f6f6f
 code { overflow-wrap: anywhere; }
 @media screen and (max-width: 40rem) {
   body { padding: .8rem; }
+  /* Above a table that is wider than the screen it is read where it stands. */
+  caption { position: sticky; left: 0; max-width: calc(100vw - 1.6rem); }
   .plot svg { max-width: none; }
 }
 @media print {
