@@ -4,7 +4,7 @@ import json
 
 from pipeline import families
 from pipeline.members import Member
-from pipeline.plan.tables import Tables
+from pipeline.plan.trainings import Trainings
 from pipeline.trained import TrainedSpec
 
 TABLES = ("results/diffusability.csv", "results/encoder_geometry.csv", "results/diffusability_summary.csv")
@@ -13,7 +13,7 @@ INFORMATION = "results/class_information.csv"
 """What a study with heads that are told of the noise has more than others."""
 
 
-class Diffusion(Tables):
+class Diffusion(Trainings):
     """Which files diffusability is measured from, and which tables it makes."""
 
     def denoised(self, dataset: str, autoencoder: str) -> Member:
@@ -32,6 +32,19 @@ class Diffusion(Tables):
             if (not spec.datasets or dataset in spec.datasets)
             and (not spec.autoencoders or autoencoder in (*spec.autoencoders, self.study.baseline()))
         ]
+
+    def diagnosed(self, dataset: str, autoencoder: str) -> dict[str, str]:
+        """Return what the gap table says of how diffusable an entry is: a file of each kind, or none.
+
+        They are of the data set's denoiser that is fitted to the most of its entries; of equals the first.
+        """
+        fitted = [self.denoisers(dataset, name) for name in self.autoencoders(dataset)]
+        chosen = max(self.study.denoisers, key=lambda name: sum(name in each for each in fitted), default="")
+        if chosen not in self.denoisers(dataset, autoencoder):
+            return {}
+        place = f"{dataset}/{self.denoised(dataset, autoencoder).name}"
+        files = {"diffusability": f"{place}/{chosen}.csv", "geometry": f"{place}.csv"}
+        return {kind: f"results/{kind}/{path}" for kind, path in files.items()}
 
     def denoiser_settings(self, denoiser: str) -> str:
         """Return a denoiser's entry as the JSON parameter of a rule: without what says where it is fitted."""
