@@ -1,6 +1,7 @@
 """The denoisers of a study: which are fitted where, and what is measured with them."""
 
 import json
+from pathlib import Path
 
 from pipeline import families
 from pipeline.members import Member
@@ -108,3 +109,8 @@ class Diffusion(Trainings):
         """Return the study's tables of diffusability, as far as it has denoisers and heads that are told of noise."""
         tables = [*TABLES] if self._denoised_entries() else []
         return [*tables, INFORMATION] if self.class_informations() else tables
+
+    def shown(self) -> list[str]:
+        """Return the names of the tables that the page of this study has and others may not."""
+        costs = ["cost"] if self.study.entries.cost.reported else []
+        return costs + [Path(path).stem for path in self.diffusability_tables() if self._denoised_entries()]
