@@ -84,6 +84,22 @@ def test_both_estimates_of_the_class_information_are_shown_with_their_intervals(
     )
 
 
+def test_an_integral_that_is_no_information_does_not_hide_the_heads_own_estimates() -> None:
+    found = information()
+    wild = found.assign(value=found["value"].where(found["quantity"] == "information", 300.0))
+    (ax,) = informed.information_figure(wild, LOOKS, "identity").axes
+    low, high = ax.get_ylim()
+    assert low < 0
+    assert found["value"].min() < high < 1
+
+
+def test_rounding_is_no_penalty() -> None:
+    tiny = geometry().assign(value=7e-7, standard_error=1e-8)
+    for ax in penalties_figure(tiny, LOOKS).axes:
+        assert {note.get_text() for note in ax.texts} == {"0"}
+        assert ax.get_xlim()[1] >= 0.1
+
+
 def test_the_section_can_be_filtered_by_data_set(section: str) -> None:
     for name in DATASETS:
         assert f'<li data-dataset="{name}">' in section

@@ -16,6 +16,8 @@ from pipeline.report.drawing import BAND, INK, of_dataset, tip, wrapped
 from pipeline.report.results import unique
 
 NORMAL = 1.96
+LEAST = 0.01
+"""Of penalties: what is less is written as 0."""
 PENALTIES = {
     "compression": "compression",
     "tangential_distortion": "tangential distortion",
@@ -120,11 +122,19 @@ def _bars(ax: Axes, names: list[str], found: list[tuple[float, float]], looks: M
         reach = 0.0 if math.isnan(error) else 2 * error
         if reach > 0:
             ax.hlines(place, value - reach, value + reach, color=INK, linewidth=1, zorder=3)
-        ax.annotate(f"{value:.2g}", (value + reach, place), (3, 0), textcoords="offset points", va="center", color=INK)
+        ax.annotate(
+            f"{value:.2g}" if value >= LEAST else "0",
+            (value + reach, place),
+            (3, 0),
+            textcoords="offset points",
+            va="center",
+            color=INK,
+        )
         tip(list(bar), f"{name}: {value:.3g}" + (f", standard error {error:.2g}" if reach > 0 else ""))
     ax.set(ylim=(len(names) - 0.4, -0.6))
     ax.set_yticks(range(len(names)), [wrapped(name, 24) for name in names])
     ax.margins(x=0.22)
-    ax.set_xlim(left=0)
+    # Of an isometry there is rounding alone, and that is not to be magnified.
+    ax.set_xlim(0, max(ax.get_xlim()[1], 10 * LEAST))
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     ax.tick_params(labelbottom=True)

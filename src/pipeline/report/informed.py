@@ -33,7 +33,7 @@ def section(results: Results, found: pd.DataFrame) -> str:
         looks = of_autoencoders(results, unique(part["autoencoder"]))
         caption = (
             f"<strong>Information about the class by noise.</strong> Head {text.html(head)}. Lines with marks: its own "
-            "estimate; dotted: integrated. Bands: 95&nbsp;% intervals."
+            "estimate; dotted: integrated. Bands: 95&nbsp;% intervals. What leaves the panel stands in the table."
         )
         svg = inline_svg(
             information_figure(part, looks, results.pixels),
@@ -84,10 +84,18 @@ def information_figure(found: pd.DataFrame, looks: Mapping[str, Look], baseline:
             _estimate(ax, mine[mine["quantity"] == "information"], look, look.marker or "o", "-")
             _estimate(ax, mine[mine["quantity"] == "information_integrated"], look, "", ":")
         powers(ax.xaxis)
+        ax.set_ylim(_ends(found))
     figure.supxlabel("noise, in deviations of the channels", fontsize=8.5, color=INK)
     marked = {name: Look(INK, "o", "-") if name == baseline else look for name, look in looks.items()}
     legend(figure, marked)
     return figure
+
+
+def _ends(found: pd.DataFrame) -> tuple[float, float]:
+    """Return limits that the head's own estimates fit into; an integral of a poor head can be any number of nats."""
+    own = found.loc[found["quantity"] == "information", "value"]
+    high = max(math.log(2), 1.5 * float(own.max()))
+    return max(min(0.0, 1.2 * float(own.min())), -high) - 0.05, high + 0.05
 
 
 def _estimate(ax: Axes, found: pd.DataFrame, look: Look, marker: str, style: str) -> None:
