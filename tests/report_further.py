@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.report import Further
 from pipeline.report.further import COLUMNS
+from tests import report_diffusability
 from tests.report_rows import identity, row
 
 DATASETS = ("chest", "skin")
@@ -35,6 +36,9 @@ def gap_rows() -> pd.DataFrame:
                 for name, gap in AUTOENCODERS.items():
                     cost = gap + (0.06 if protocol == "paper" else 0)
                     scores = {"latent": 0.84 - cost, "learnability_gap": cost, "total": cost + 0.02}
+                    scores |= {"mmse_ratio": 2 + gap, "mmse_rate_ratio": 2 + gap, "fisher_ratio": 0.5 - gap}
+                    scores |= {"fisher_rate_ratio": 0.3 - gap, "tangential_distortion": 0.5 + gap}
+                    scores |= {"fine_curvature": 1.4 + gap, "latent_data_curvature": 3 - gap}
                     rows.append(row(dataset, name, "diffusers", **about, **scores))
     return pd.DataFrame(rows)
 
@@ -130,9 +134,11 @@ def _correlations() -> Records:
     caution = "6 pairs of data set and autoencoder are too few for a rank correlation to be trusted."
     counts = {"smallest_p": 1 / 36, "cells": 6, "datasets": 2, "caution": caution}
     named = (("dimension_two_nearest", "latent", 0.9, 0.004), ("psnr", "", -0.4, 0.31))
+    ends = {"low": math.nan, "high": math.nan}
     return [
-        {"head": "cnn", "metric": "balanced_accuracy", "covariate": covariate, "space": space, "rho": rho - 0.1}
-        | {"rho_within": rho, "p": p, "p_holm": 2 * p, **counts}
+        {"head": "cnn", "metric": "balanced_accuracy", "quantity": quantity, "covariate": covariate, "space": space}
+        | {"rho": rho - 0.1, "rho_within": rho, "p": p, "p_holm": 2 * p, **ends, **counts}
+        for quantity in ("learnability_gap", "information_loss")
         for covariate, space, rho, p in named
     ]
 
@@ -165,6 +171,10 @@ FURTHER = Further(
     reliability=pd.DataFrame(_reliability()),
     initialisation=pd.DataFrame(_initialisation()),
     correlations=pd.DataFrame(_correlations()),
+    diffusability=report_diffusability.diffusability(),
+    diffusability_summary=report_diffusability.summary(),
+    encoder_geometry=report_diffusability.geometry(),
+    class_information=report_diffusability.information(),
     covariates=pd.DataFrame(_covariates()),
     cost=pd.DataFrame(_cost()),
 )

@@ -23,6 +23,9 @@ def row(dataset: str = "chest", autoencoder: str = "taesd", family: str = "taesd
         **{"psnr": 31.5, "ssim": 0.91, "ms_ssim": 0.953, "ms_ssim_scales": 3},
         **{"lpips": math.nan, "rfid": math.nan, "rfid_samples": math.nan},
         **{"coded_bytes": math.nan, "float32_retries": 0},
+        **{"mmse_ratio": math.nan, "fisher_ratio": math.nan, "fisher_rate_ratio": math.nan},
+        **{"mmse_rate_ratio": math.nan, "tangential_distortion": math.nan, "fine_curvature": math.nan},
+        **{"latent_data_curvature": math.nan},
         **{"image": 0.86, "reconstruction": 0.84, "latent": 0.76},
         **{"information_loss": 0.02, "learnability_gap": 0.08, "total": 0.10},
     }

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from pipeline import significance
-from pipeline.correlate import COLUMNS, correlate, spearman, within
+from pipeline.correlate import COLUMNS, DIFFUSABILITY, correlate, interval, spearman, within
 from pipeline.errors import StudyError
 
 Pairs = list[tuple[float, float]]
@@ -74,6 +74,27 @@ def test_a_value_that_differs_between_data_sets_alone_has_no_p() -> None:
     assert math.isnan(p)
 
 
+def test_the_interval_is_that_of_the_formula_and_covers_what_it_says() -> None:
+    # Bonett and Wright 2000: z +- 1.96 sqrt((1 + rho^2 / 2) / (n - 3)).
+    low, high = interval(0.5, 28, 1)
+    reach = 1.96 * math.sqrt(1.125 / 25)
+    assert (low, high) == pytest.approx((math.tanh(math.atanh(0.5) - reach), math.tanh(math.atanh(0.5) + reach)), 1e-4)
+    random, datasets, found = np.random.default_rng(2), np.repeat([0, 1, 2, 3], 5), []
+    for _ in range(200):
+        x = random.normal(size=20)
+        y = x / math.sqrt(3) + random.normal(size=20)
+        one, two = (pd.Series(v).groupby(datasets).rank().to_numpy() for v in (x, y))
+        found.append(spearman(one, two))
+    covered = [low <= np.mean(found) <= high for low, high in (interval(rho, 20, 4) for rho in found)]
+    # 200 draws leave a standard error of 0.015.
+    assert np.mean(covered) == pytest.approx(0.955, abs=0.045)
+
+
+@pytest.mark.parametrize(("rho", "cells", "datasets"), [(0.5, 7, 1), (0.5, 8, 6), (1.0, 20, 2), (math.nan, 20, 2)])
+def test_few_cells_and_perfect_correlations_have_no_interval(rho: float, cells: int, datasets: int) -> None:
+    assert all(math.isnan(end) for end in interval(rho, cells, datasets))
+
+
 def gap_table() -> pd.DataFrame:
     """Two data sets of five candidates and a control; one candidate has no decoder, one data set no labels."""
     random = np.random.default_rng(3)
@@ -81,7 +102,8 @@ def gap_table() -> pd.DataFrame:
     for dataset in ("a", "b"):
         for number in range(6):
             name, family = f"x{number}", "identity" if number == 5 else "jpeg"
-            fidelity = {"psnr": 20.0 + number, "ssim": 0.9, "lpips": math.nan}
+            fidelity = {"psnr": 20.0 + number, "ssim": 0.9, "lpips": math.nan, "information_loss": 0.02}
+            fidelity |= dict.fromkeys(DIFFUSABILITY, math.nan) | {"mmse_rate_ratio": 1.0 + number}
             for head in ("cnn", "NA"):
                 gap = math.nan if (number, head) == (4, "NA") else 0.1 - 0.01 * number + 0.001 * random.normal()
                 about = {"dataset": dataset, "autoencoder": name, "family": family, "head": head, "metric": "auroc"}
@@ -105,10 +127,15 @@ def covariates() -> pd.DataFrame:
 def test_every_covariate_of_a_space_has_a_row_for_each_head_and_metric() -> None:
     made = correlate(gap_table(), covariates())
     assert list(made.columns) == COLUMNS
-    assert not made.duplicated(["head", "metric", "covariate", "space"]).any()
+    assert not made.duplicated(["head", "metric", "quantity", "covariate", "space"]).any()
+    # The loss is the same of all.
+    lost = made["quantity"] == "information_loss"
+    assert made.loc[lost, "rho_within"].isna().all()
+    made = made[~lost]
     cnn = made[made["head"] == "cnn"].set_index(["covariate", "space"])
-    # Of lpips nothing was measured.
-    assert set(cnn.index) == {("dimension", "image"), ("dimension", "latent"), ("psnr", ""), ("ssim", "")}
+    # Of lpips nothing was measured, nor of most of diffusability.
+    tabulated = {("psnr", ""), ("ssim", ""), ("mmse_rate_ratio", "")}
+    assert set(cnn.index) == {("dimension", "image"), ("dimension", "latent")} | tabulated
     assert cnn.loc[("psnr", ""), ["cells", "datasets"]].tolist() == [10, 2]
     assert made.loc[made["head"] == "NA", "cells"].unique().tolist() == [8]
     assert cnn.loc[("psnr", ""), "rho_within"] == pytest.approx(-1)

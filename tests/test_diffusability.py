@@ -88,6 +88,21 @@ def test_a_study_without_denoisers_measures_nothing_and_one_with_them_every_spac
     jobs = plan(folder, "results/diffusability.csv")
     assert (jobs["denoise"], jobs["diffusability"], jobs["diffusability_study"]) == (2, 2, 1)
     assert not {"decode", "train", "evaluate"} & set(jobs)
+    jobs = plan(folder, "results/gap_table/blobs.csv")
+    assert (jobs["denoise"], jobs["diffusability"], jobs["diffusability_geometry"]) == (2, 2, 2)
+
+
+def test_the_gap_table_is_of_the_denoiser_that_is_fitted_to_the_most() -> None:
+    some, every = {"family": "gaussian", "autoencoders": ["lossy"]}, GAUSSIAN
+
+    def chosen(denoisers: dict[str, object], autoencoder: str = "lossy") -> dict[str, str]:
+        return Plan(Study(written(denoisers=denoisers))).diagnosed("blobs", autoencoder)
+
+    assert chosen({"some": some, "all": every})["diffusability"] == "results/diffusability/blobs/lossy/all.csv"
+    assert chosen({"first": every, "second": every})["diffusability"].endswith("/lossy/first.csv")
+    assert chosen({"all": every}, "tuned")["geometry"] == "results/geometry/blobs/tuned-fold0.csv"
+    assert set(chosen({"some": some}, "identity")) == {"diffusability", "geometry"}
+    assert chosen({"some": some}, "tiny") == chosen({}) == {}
 
 
 def written(**entries: object) -> dict[str, object]:

@@ -11,13 +11,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline import calibration, complexity, correlate, cost, groups, initialisation, profiles
+from pipeline import (
+    calibration,
+    class_information,
+    complexity,
+    correlate,
+    cost,
+    diffusability,
+    encoder_geometry,
+    groups,
+    initialisation,
+    penalties,
+    profiles,
+)
 from pipeline.errors import StudyError
 from pipeline.report import (
     Further,
     correlates,
     depth,
     depth_png,
+    diffusable,
     efficiency,
     learning,
     noise,
@@ -27,7 +40,7 @@ from pipeline.report import (
     starts,
     sureness,
 )
-from pipeline.report.further import COLUMNS, Curve
+from pipeline.report.further import COLUMNS, OPTIONAL, Curve
 from pipeline.report.results import Interval, Results, read_gaps
 from tests.report_further import FURTHER, GAPS, around
 from tests.report_rows import STUDY, cells, parsed, row, unscored
@@ -42,6 +55,7 @@ SECTIONS = {
     "How far the heads know what they know": lambda tables: sureness.section(RESULTS, tables.reliability),
     "What goes along with the gap": lambda tables: correlates.section(RESULTS, tables.correlations, tables.covariates),
     "What latents save": lambda tables: efficiency.section(RESULTS, tables.cost),
+    "How diffusable the spaces are": lambda tables: diffusable.section(RESULTS, tables),
 }
 CHEST = GAPS[(GAPS["dataset"] == "chest") & (GAPS["head"] == "cnn")]
 
@@ -92,7 +106,12 @@ def test_the_columns_read_are_columns_that_the_stages_write() -> None:
         "correlations": {*correlate.COLUMNS},
         "covariates": {*correlate.NAMED, "value"},
         "cost": {*cost.COLUMNS},
+        "diffusability": {*diffusability.COLUMNS},
+        "diffusability_summary": {*penalties.CELL, *penalties.DIAGNOSTICS},
+        "encoder_geometry": {*encoder_geometry.COLUMNS},
+        "class_information": {*class_information.COLUMNS},
     }
+    assert set(written) | {"reliability"} == set(COLUMNS)
     for name, columns in written.items():
         assert {*COLUMNS[name].texts, *COLUMNS[name].numbers} <= columns
 
@@ -102,7 +121,8 @@ def test_tables_are_read_back_as_they_are_called_and_empty_ones_of_studies_witho
         getattr(FURTHER, name).to_csv(tmp_path / f"{name}.csv", index=False)
     profile = FURTHER.profile.replace({"autoencoder": {"taesd": "NA"}, "head": {"depths": "None"}})
     profile.to_csv(tmp_path / "profile.csv", index=False)
-    read = Further.read(tmp_path)
+    read = Further.read(tmp_path, OPTIONAL)
+    assert len(read.diffusability) == len(FURTHER.diffusability)
     assert {"NA"} < {*read.profile["autoencoder"]}
     assert {"None"} < {*read.profile["head"]}
     assert list(read.complexity["high"]) == list(FURTHER.complexity["high"])

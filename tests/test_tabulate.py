@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 from pipeline import frechet
 from pipeline.collect import NOTHING, collect, files
+from pipeline.penalties import DIAGNOSTICS
 from pipeline.plan import Plan
 from pipeline.store import Layout, lay_out, write_shard
 from pipeline.study import Study
@@ -107,7 +108,9 @@ def test_a_count_is_written_as_a_whole_number_and_a_perfect_ratio_as_infinite(tm
     parts = rows(plan("x"), {**FIDELITY, "psnr": np.inf}, {"knn": gap(tmp_path / "a.csv")}, PROTOCOLS)
     write_table(tabulate([parts]), tmp_path / "t.csv")
     line = (tmp_path / "t.csv").read_text().splitlines()[1]
-    assert line.endswith(",4,1,30,55,60,inf,0.900000,0.950000,3,0.100000,1.500000,60,4x2x2,16.000000,0.500000,99,98,0")
+    assert line.endswith(
+        ",4,1,30,55,60,inf,0.900000,0.950000,3,0.100000,1.500000,60,4x2x2,16.000000,0.500000,99,98,0,,,,,,,,,,,"
+    )
     assert np.isinf(pd.read_csv(tmp_path / "t.csv")["psnr"]).all()
 
 
@@ -245,7 +248,8 @@ def test_an_autoencoder_without_a_decoder_has_empty_columns_and_not_zeros(images
 def test_the_program_tabulates_a_plan(images: Path, tmp_path: Path) -> None:
     common = {"family": "lossy", "gaps": {"knn": str(gap(tmp_path / "a.csv"))}, "protocols": PROTOCOLS}
     entries = [
-        {"autoencoder": name, "members": [member(tmp_path / name, seed)], **common} for seed, name in enumerate("xy")
+        {"autoencoder": name, "members": [member(tmp_path / name, seed)], "diagnosed": {}, **common}
+        for seed, name in enumerate("xy")
     ]
     INDEX.to_parquet(tmp_path / "index.parquet")
     names: dict[str, object] = {"dataset": "d", "images": images, "baseline": "x"}
@@ -259,6 +263,7 @@ def test_the_program_tabulates_a_plan(images: Path, tmp_path: Path) -> None:
     assert (made["rfid"][:3] == 0).all()
     assert (made["rfid"][3:] > 0).all()
     assert (made["ms_ssim_scales"] == 1).all()
+    assert made[["denoiser", *DIAGNOSTICS]].isna().all(axis=None)
     lines = (tmp_path / "f.csv").read_text().splitlines()
     assert lines[0].split(",") == CLASS_COLUMNS
     assert lines[1] == "d,x,,4,25.000000,0.625000,0.725000,"

@@ -1,4 +1,4 @@
-"""Part of stage conclude: whether what is measured of a space goes along with its learnability gap."""
+"""Part of stage conclude: whether what is measured of a space goes along with its gap, and with its loss."""
 
 import argparse
 import math
@@ -16,34 +16,41 @@ from pipeline.files import write_atomically
 from pipeline.program import run
 
 Floats = NDArray[np.float64]
-GAP = "learnability_gap"
+QUANTITIES = ("learnability_gap", "information_loss")
 FIDELITY = ("psnr", "ssim", "lpips")
+DIFFUSABILITY = (
+    *("mmse_ratio", "fisher_ratio", "fisher_rate_ratio", "mmse_rate_ratio"),
+    *("compression_ratio", "tangential_distortion", "fine_curvature", "latent_data_curvature"),
+)
+"""Of the gap table: four ratios to pixels, and the four penalties."""
+TABULATED = (*FIDELITY, *DIFFUSABILITY)
 NAMED = ("dataset", "autoencoder", "space", "covariate")
 TABLE = ("dataset", "autoencoder", "family", "head", "metric")
 COLUMNS = [
-    *("head", "metric", "covariate", "space", "rho", "rho_within", "p", "p_holm", "smallest_p"),
-    *("cells", "datasets", "caution"),
+    *("head", "metric", "quantity", "covariate", "space", "rho", "rho_within", "low", "high"),
+    *("p", "p_holm", "smallest_p", "cells", "datasets", "caution"),
 ]
 SEED = 20260517
 PERMUTATIONS = 9_999
 FEW = 8
-"""Cells below which a rank correlation says hardly anything."""
+"""Cells below which a rank correlation says hardly anything, and has no interval."""
+NORMAL = 1.959964
 
 
-def candidates(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the gap table that are about scores of autoencoders, controls aside, and have a gap."""
-    return table[(table["head"] != "") & ~table["family"].isin(CONTROLS) & table[GAP].notna()]
+def candidates(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
+    """Return the rows of the gap table that are about scores of autoencoders, controls aside, and have the quantity."""
+    return table[(table["head"] != "") & ~table["family"].isin(CONTROLS) & table[quantity].notna()]
 
 
 def measured(covariates: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the covariates with the fidelity of the gap table among them (of no space): NAMED and `value`.
+    """Return the covariates with those of the gap table among them (of no space): NAMED and `value`.
 
     Raises:
         StudyError: a covariate of a space stands there twice.
     """
     known = table.drop_duplicates(["dataset", "autoencoder"])
-    fidelity = known.melt(["dataset", "autoencoder"], [*FIDELITY], "covariate", "value").assign(space="")
-    found = pd.concat([covariates, fidelity], ignore_index=True)[[*NAMED, "value"]]
+    tabulated = known.melt(["dataset", "autoencoder"], [*TABULATED], "covariate", "value").assign(space="")
+    found = pd.concat([covariates, tabulated], ignore_index=True)[[*NAMED, "value"]]
     if found.duplicated([*NAMED]).any():
         raise StudyError("the table of covariates has a covariate of a space twice; remove it and describe again")
     return found[found["value"].notna()]
@@ -80,6 +87,19 @@ def within(x: Floats, y: Floats, datasets: NDArray[np.int64]) -> tuple[float, fl
     return found, (1 + int(as_far.sum())) / (1 + PERMUTATIONS)
 
 
+def interval(rho: float, cells: int, datasets: int) -> tuple[float, float]:
+    """Return the 95 % interval of a rank correlation within data sets (Bonett and Wright 2000), by Fisher's z.
+
+    Each data set's mean rank takes a degree of freedom. NaN of fewer than FEW cells, and of a correlation of 1 or -1,
+    of which the formula knows no error.
+    """
+    freedom = cells - datasets - 2
+    if cells < FEW or freedom < 1 or not abs(rho) < 1 - 1e-9:
+        return math.nan, math.nan
+    reach = NORMAL * math.sqrt((1 + rho**2 / 2) / freedom)
+    return math.tanh(math.atanh(rho) - reach), math.tanh(math.atanh(rho) + reach)
+
+
 def _centred(values: Floats, datasets: NDArray[np.int64]) -> Floats:
     ranks = pd.Series(values).groupby(datasets).rank()
     return (ranks - ranks.groupby(datasets).transform("mean")).to_numpy(np.float64)
@@ -90,10 +110,11 @@ def _correlation(x: Floats, y: Floats) -> float:
     return float(x @ y) / spread if spread > 0 else math.nan
 
 
-def rows(gaps: pd.DataFrame, values: pd.DataFrame) -> Iterator[dict[str, object]]:
-    """Yield a row for each covariate and space, of one head and metric; `p_holm` is adjusted over all of them."""
+def rows(gaps: pd.DataFrame, quantity: str, values: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """Yield a row for each covariate and space, of one head, metric and quantity; `p_holm` is adjusted over all."""
+    cells = gaps[["dataset", "autoencoder", quantity]].rename(columns={quantity: "gap"})
     found = [
-        {"covariate": name, "space": space, **_row(gaps.merge(part, on=["dataset", "autoencoder"]))}
+        {"covariate": name, "space": space, **_row(cells.merge(part, on=["dataset", "autoencoder"]))}
         for (name, space), part in values.groupby(["covariate", "space"], sort=False)
     ]
     adjusted = significance.holm(np.array([row["p"] for row in found], np.float64))
@@ -102,7 +123,7 @@ def rows(gaps: pd.DataFrame, values: pd.DataFrame) -> Iterator[dict[str, object]
 
 
 def _row(cells: pd.DataFrame) -> dict[str, object]:
-    x, y = (cells[name].to_numpy(np.float64) for name in ("value", GAP))
+    x, y = (cells[name].to_numpy(np.float64) for name in ("value", "gap"))
     datasets = pd.factorize(cells["dataset"])[0].astype(np.int64)
     inside, p = within(x, y, datasets) if len(cells) else (math.nan, math.nan)
     smallest = 1 / math.prod(math.factorial(count) for count in np.bincount(datasets))
@@ -112,21 +133,23 @@ def _row(cells: pd.DataFrame) -> dict[str, object]:
         f"{smallest:.2g} is possible."
     )
     caution = text if len(cells) < FEW else ""
-    rho = spearman(x, y) if len(cells) else math.nan
-    return {"rho": rho, "rho_within": inside, "p": p, "smallest_p": smallest, **counts, "caution": caution}
+    low, high = interval(inside, len(cells), cells["dataset"].nunique())
+    found = {"rho": spearman(x, y) if len(cells) else math.nan, "rho_within": inside, "low": low, "high": high}
+    return {**found, "p": p, "smallest_p": smallest, **counts, "caution": caution}
 
 
 def correlate(table: pd.DataFrame, covariates: pd.DataFrame) -> pd.DataFrame:
-    """Return how each covariate goes along with the learnability gap, for each head and metric.
+    """Return how each covariate goes along with the gap and with the loss, for each head and metric.
 
     Args:
         table: the gap table.
         covariates: NAMED and `value`.
     """
     values, lines = measured(covariates, table), []
-    for (head, metric), part in candidates(table).groupby(["head", "metric"], sort=False):
-        gaps = part[["dataset", "autoencoder", GAP]]
-        lines += [{"head": head, "metric": metric, **row} for row in rows(gaps, values)]
+    for quantity in QUANTITIES:
+        for (head, metric), part in candidates(table, quantity).groupby(["head", "metric"], sort=False):
+            named = {"head": head, "metric": metric, "quantity": quantity}
+            lines += [{**named, **row} for row in rows(part, quantity, values)]
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
@@ -137,7 +160,7 @@ def main() -> None:
     parser.add_argument("--covariates", type=Path, required=True)
     parser.add_argument("--correlations", type=Path, required=True)
     asked = parser.parse_args()
-    table = _read(asked.table, TABLE, (*FIDELITY, GAP))
+    table = _read(asked.table, TABLE, (*TABULATED, *QUANTITIES))
     covariates = _read(asked.covariates, NAMED, ("value",))
     made = correlate(table, covariates)
     write_atomically(asked.correlations, lambda path: made.to_csv(path, index=False, float_format="%.6g"))

@@ -10,6 +10,7 @@ from pipeline import exhibits, provenance
 from pipeline.files import write_atomically, write_text
 from pipeline.program import run
 from pipeline.report import Exhibits, Further, claims, depth_png, figure_png, perclass, render
+from pipeline.report.further import OPTIONAL
 from pipeline.report.preference import choices, deciding
 from pipeline.report.results import Results, read_gaps
 
@@ -49,13 +50,13 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="folder of the stores and of all other tables")
     parser.add_argument("--title", required=True)
     parser.add_argument("--config", required=True, help="the configuration as JSON, as it is shown")
-    parser.add_argument("--cost", action="store_true", help="show the costs of heads, which were measured")
+    parser.add_argument("--more", nargs="*", choices=OPTIONAL, default=[], help="tables that this study has, too")
     parser.add_argument("--page", type=Path, required=True)
     parser.add_argument("--figure", type=Path, required=True, help="where the score is lost, with the first head")
     parser.add_argument("--depth", type=Path, required=True, help="where the decoder restores it, as a figure")
     arguments = parser.parse_args()
     folder: Path = arguments.results
-    table, further = read_gaps(arguments.table), Further.read(folder, cost=arguments.cost)
+    table, further = read_gaps(arguments.table), Further.read(folder, arguments.more)
     results = Results.read(table)
     data = {name: json.loads((folder / "index" / f"{name}.json").read_text()) for name in results.datasets}
     fidelity, found = read_fidelity(arguments.fidelity), claims.read(arguments.claims)

@@ -1,6 +1,7 @@
 """Part of stage diffusability: what every space costs a denoiser in comparison with pixels, one line a space."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,11 @@ from pipeline.program import run
 COMPARED = {"mmse": "mmse", "fisher": "fisher_score", "fisher_rate": "fisher_rate", "mmse_rate": "mmse_rate"}
 """Column to quantity."""
 CELL = ["dataset", "autoencoder", "denoiser"]
+DIAGNOSTICS = (
+    *(f"{name}_ratio" for name in COMPARED),
+    *(*QUALITY, "lost_directions", "tangential_distortion", "fine_curvature", "latent_data_curvature"),
+)
+"""What the gap table has of the summary, of one denoiser. Its `compression_ratio` is the fourth of the penalties."""
 
 
 def ratios(measured: pd.DataFrame, baseline: str) -> pd.DataFrame:
@@ -55,6 +61,30 @@ def summarised(measured: pd.DataFrame, geometry: pd.DataFrame, baseline: str) ->
     return cells.reset_index().join(encoders(geometry), on=["dataset", "autoencoder"])
 
 
+def diagnosed(found: Mapping[str, Mapping[str, str]], baseline: str) -> dict[str, dict[str, object]]:
+    """Return `denoiser` and `DIAGNOSTICS` of each autoencoder of one data set that has any.
+
+    Args:
+        found: for each autoencoder its files of the kinds `diffusability` and `geometry`, of one denoiser; or none.
+        baseline: the autoencoder that stands for pixels.
+    """
+    files = [of for of in found.values() if of]
+    if not files:
+        return {}
+    measured, geometry = (
+        pd.concat([read(Path(of[kind])) for of in files], ignore_index=True) for kind in ("diffusability", "geometry")
+    )
+    table = summarised(measured, geometry, baseline).set_index("autoencoder")[["denoiser", *DIAGNOSTICS]]
+    return {str(name): {str(key): value for key, value in line.items()} for name, line in table.iterrows()}
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a table of measurements; a data set, an autoencoder or a denoiser may be called "None" or "NA"."""
+    texts = [*CELL, "quantity"]
+    empty = {name: [""] for name in pd.read_csv(path, nrows=0).columns if name not in texts}
+    return pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=empty)
+
+
 def main() -> None:
     """Write the summary."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -63,7 +93,7 @@ def main() -> None:
     parser.add_argument("--baseline", required=True, help="the autoencoder that stands for pixels")
     parser.add_argument("--summary", type=Path, required=True)
     asked = parser.parse_args()
-    table = summarised(pd.read_csv(asked.diffusability), pd.read_csv(asked.geometry), asked.baseline)
+    table = summarised(read(asked.diffusability), read(asked.geometry), asked.baseline)
     write_atomically(asked.summary, lambda path: table.to_csv(path, index=False, float_format="%.6g"))
 
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from pipeline import frechet, labels
+from pipeline import frechet, labels, penalties
 from pipeline.files import write_atomically
+from pipeline.penalties import DIAGNOSTICS
 from pipeline.program import run
 from pipeline.quality import psnr
 from pipeline.store import Manifest, Rows
@@ -28,6 +29,7 @@ COLUMNS = [
     *("folds", "seeds", "patients", "units", "samples"),
     *FIDELITY,
     *("latent_shape", "compression_ratio", "latent_deviation", "stored_bytes", "coded_bytes", "float32_retries"),
+    *("denoiser", *DIAGNOSTICS),
 ]
 COUNTS = dict.fromkeys(
     (
@@ -173,8 +175,9 @@ def main() -> None:
     """Tabulate one data set.
 
     The plan is a JSON list with one entry an autoencoder: `autoencoder`, `family`, `gaps` (head to file), `protocols`
-    (head to its protocol) and `members`, each with its `fold` (null: it is used in all), `latents` (the store),
-    `statistics` (a file), and `manifests`, `moments`, `fidelity` and `features` (a file for each shard, or none).
+    (head to its protocol), `diagnosed` (the files of diffusability by kind, or none) and `members`, each with its
+    `fold` (null: it is used in all), `latents` (the store), `statistics` (a file), and `manifests`, `moments`,
+    `fidelity` and `features` (a file for each shard, or none).
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", required=True)
@@ -188,11 +191,13 @@ def main() -> None:
     plan: list[Values] = json.loads(arguments.plan)
     baseline = next(entry["members"] for entry in plan if entry["autoencoder"] == arguments.baseline)
     described = Described(arguments.dataset, arguments.images, pd.read_parquet(arguments.index), baseline)
+    diagnosed = penalties.diagnosed({entry["autoencoder"]: entry["diagnosed"] for entry in plan}, arguments.baseline)
     parts, classes = [], []
     for entry in plan:
         columns, lines = described.columns(entry)
         named = {"dataset": arguments.dataset, **{name: entry[name] for name in ("autoencoder", "family")}}
         gaps = {head: Path(path) for head, path in entry["gaps"].items()}
+        columns |= diagnosed.get(entry["autoencoder"], {})
         parts.append(rows(named, columns, gaps, entry["protocols"]))
         classes.append(lines)
     write_table(pd.concat(classes), arguments.fidelity)

@@ -85,7 +85,7 @@ rule illustrate:
             table=[
                 *("profile", "complexity", "groups", "reliability"),
                 *("initialisation", "correlations", "covariates"),
-                *(["cost"] if study.entries.cost.reported else []),
+                *plan.shown(),
             ],
         ),
         exhibits=plan.exhibited(),
@@ -109,8 +109,8 @@ rule illustrate:
         title=study.entries.title,
         config=json.dumps(shown(config)),
         results=lambda wildcards, input: os.path.dirname(input.table),
-        cost="--cost" if study.entries.cost.reported else "",
+        more=optional("more", plan.shown()),
     shell:
         "python -m pipeline.illustrate --table {input.table:q} --fidelity {input.fidelity:q} --claims {input.claims:q}"
-        " --results {params.results:q} --title {params.title:q} --config {params.config:q} {params.cost}"
+        " --results {params.results:q} --title {params.title:q} --config {params.config:q} {params.more}"
         " --page {output.page:q} --figure {output.figure:q} --depth {output.depth:q} 2> {log:q}"

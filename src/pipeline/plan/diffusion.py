@@ -1,10 +1,11 @@
 """The denoisers of a study: which are fitted where, and what is measured with them."""
 
 import json
+from pathlib import Path
 
 from pipeline import families
 from pipeline.members import Member
-from pipeline.plan.tables import Tables
+from pipeline.plan.trainings import Trainings
 from pipeline.trained import TrainedSpec
 
 TABLES = ("results/diffusability.csv", "results/encoder_geometry.csv", "results/diffusability_summary.csv")
@@ -13,7 +14,7 @@ INFORMATION = "results/class_information.csv"
 """What a study with heads that are told of the noise has more than others."""
 
 
-class Diffusion(Tables):
+class Diffusion(Trainings):
     """Which files diffusability is measured from, and which tables it makes."""
 
     def denoised(self, dataset: str, autoencoder: str) -> Member:
@@ -32,6 +33,19 @@ class Diffusion(Tables):
             if (not spec.datasets or dataset in spec.datasets)
             and (not spec.autoencoders or autoencoder in (*spec.autoencoders, self.study.baseline()))
         ]
+
+    def diagnosed(self, dataset: str, autoencoder: str) -> dict[str, str]:
+        """Return what the gap table says of how diffusable an entry is: a file of each kind, or none.
+
+        They are of the data set's denoiser that is fitted to the most of its entries; of equals the first.
+        """
+        fitted = [self.denoisers(dataset, name) for name in self.autoencoders(dataset)]
+        chosen = max(self.study.denoisers, key=lambda name: sum(name in each for each in fitted), default="")
+        if chosen not in self.denoisers(dataset, autoencoder):
+            return {}
+        place = f"{dataset}/{self.denoised(dataset, autoencoder).name}"
+        files = {"diffusability": f"{place}/{chosen}.csv", "geometry": f"{place}.csv"}
+        return {kind: f"results/{kind}/{path}" for kind, path in files.items()}
 
     def denoiser_settings(self, denoiser: str) -> str:
         """Return a denoiser's entry as the JSON parameter of a rule: without what says where it is fitted."""
@@ -95,3 +109,8 @@ class Diffusion(Tables):
         """Return the study's tables of diffusability, as far as it has denoisers and heads that are told of noise."""
         tables = [*TABLES] if self._denoised_entries() else []
         return [*tables, INFORMATION] if self.class_informations() else tables
+
+    def shown(self) -> list[str]:
+        """Return the names of the tables that the page of this study has and others may not."""
+        costs = ["cost"] if self.study.entries.cost.reported else []
+        return costs + [Path(path).stem for path in self.diffusability_tables() if self._denoised_entries()]

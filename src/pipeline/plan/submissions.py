@@ -8,13 +8,13 @@ No bundle can wait for itself. Files lead from images to codes, from codes to he
 the pixels to others, and from a teacher, which is never taught itself, to its student.
 """
 
-from pipeline.plan.diffusion import Diffusion
+from pipeline.plan.tables import Tables
 
 IMAGES, CODES, HEADS = "images", "codes", "heads"
 """The kinds of bundles: those of the profile's `group-components`, which joins what no file connects."""
 
 
-class Submissions(Diffusion):
+class Submissions(Tables):
     """The name of the bundle that a job belongs to."""
 
     def with_images(self, stored: str, shard: str) -> str:

@@ -7,11 +7,11 @@ from typing import Any
 
 from pipeline.controls import CONTROLS
 from pipeline.members import Member
+from pipeline.plan.diffusion import Diffusion
 from pipeline.plan.stores import FOLDERS
-from pipeline.plan.trainings import Trainings
 
 
-class Tables(Trainings):
+class Tables(Diffusion):
     """Which files each table is made of."""
 
     def described(self, dataset: str, autoencoder: str) -> list[str]:
@@ -97,7 +97,8 @@ class Tables(Trainings):
         kinds = ("fidelity", "features", "moments")
         beside = [path for member in members for kind in kinds for path in member[kind]]
         statistics = [member["statistics"] for member in members]
-        return [*beside, *statistics, *(path for row in rows for path in row["gaps"].values())]
+        diagnosed = [path for row in rows for path in row["diagnosed"].values()]
+        return [*beside, *statistics, *diagnosed, *(path for row in rows for path in row["gaps"].values())]
 
     def table(self, dataset: str) -> str:
         """Return which autoencoders a data set's table has and where their figures stand, as JSON."""
@@ -109,6 +110,7 @@ class Tables(Trainings):
                 "autoencoder": name,
                 "family": self.study.autoencoders[name].family,
                 "members": [self._member(dataset, member) for member in self._of(dataset, name)],
+                "diagnosed": self.diagnosed(dataset, name),
                 "gaps": self.gaps(dataset, name),
                 "protocols": {head: self.study.heads[head].protocol for head in self.heads(dataset, name)},
             }

@@ -10,17 +10,18 @@ from pipeline.report import text
 from pipeline.report.curves import legend, looks
 from pipeline.report.drawing import INK, inline_svg, plot, tip
 from pipeline.report.further import Record
-from pipeline.report.results import NUMBERS, Results, Row, unique
-from pipeline.report.tables import Cell, name_cell, number, table
+from pipeline.report.results import NUMBERS, Interval, Results, Row, unique
+from pipeline.report.tables import Cell, name_cell, number, score, table
 
+GAP = "learnability_gap"
 SHOWN = 4
 """So many covariates are drawn."""
 INTRODUCTION = (
     "<p>Rank correlations (Spearman) of the learnability gap with what is measured of a space without any head, over "
     "pairs of dataset and autoencoder, controls aside; within datasets: what differs between datasets counts for "
     "nothing. p is by exchange within datasets, and adjusted by Holm&rsquo;s method over all covariates of the head. A "
-    "correlation over a handful of autoencoders is a hint and no cause. There is no interval: so few pairs give none "
-    "that could be trusted.</p>\n"
+    "correlation over a handful of autoencoders is a hint and no cause. There is an interval (Bonett and Wright 2000) "
+    "from eight pairs on.</p>\n"
 )
 
 
@@ -33,7 +34,7 @@ def section(results: Results, correlations: pd.DataFrame, covariates: pd.DataFra
         covariates: what was measured of each space; without it there is no figure.
     """
     metric = next(iter(results.metrics), "")
-    asked = correlations[correlations["metric"] == metric]
+    asked = correlations[(correlations["metric"] == metric) & (correlations["quantity"] == GAP)]
     groups, items, drawn, cautions = [], "", "", dict[str, None]()
     for head in results.heads:
         part = asked[(asked["head"] == head) & (asked["rho"].notna() | asked["rho_within"].notna())]
@@ -45,7 +46,16 @@ def section(results: Results, correlations: pd.DataFrame, covariates: pd.DataFra
             cautions |= dict.fromkeys(str(row["caution"]) for row in rows if row["caution"])
     if not groups:
         return ""
-    headers = ["covariate", "of", "over all pairs", "within datasets", "p", "p (Holm)", "smallest p", "pairs"]
+    headers = [
+        "covariate",
+        "of",
+        "over all pairs",
+        "within datasets [95&nbsp;%]",
+        "p",
+        "p (Holm)",
+        "smallest p",
+        "pairs",
+    ]
     name = text.html(text.metric_name(metric))
     warned = "".join(f"<li>{text.html(caution)}</li>" for caution in cautions)
     box = f'<div class="caution" role="note"><ul>{warned}</ul></div>\n' if warned else ""
@@ -80,7 +90,7 @@ def _plot(results: Results, head: str, metric: str, part: pd.DataFrame, covariat
     rows = [row for row in results.select(head, metric) if not row.is_control]
     panels = {}
     for record in strongest.to_dict("records"):
-        found = _measured(rows, covariates, str(record["covariate"]), str(record["space"]))
+        found = measured(rows, covariates, str(record["covariate"]), str(record["space"]))
         if found:
             panels[_called(record)] = found
     if not panels:
@@ -95,11 +105,18 @@ def _plot(results: Results, head: str, metric: str, part: pd.DataFrame, covariat
 
 def _called(record: Record) -> str:
     of = f" of {record['space']}s" if record["space"] else ""
-    return f"{str(record['covariate']).replace('_', ' ')}{of} (rank correlation {text.number(record['rho_within'], 2)})"
+    return f"{str(record['covariate']).replace('_', ' ')}{of} (rank correlation {text.interval(within(record))})"
 
 
-def _measured(rows: list[Row], covariates: pd.DataFrame | None, name: str, space: str) -> list[tuple[Row, float]]:
-    """Return candidates with the value of a covariate; what is of no space is a measure of fidelity."""
+def within(record: Record) -> Interval:
+    """Return the rank correlation within data sets of a row of the table, with its interval where there is one."""
+    return Interval(*(float(record[name]) for name in ("rho_within", "low", "high")))
+
+
+def measured(
+    rows: list[Row], covariates: pd.DataFrame | None, name: str, space: str, quantity: str = GAP
+) -> list[tuple[Row, float]]:
+    """Return candidates with the value of a covariate; what is of no space stands in the gap table."""
     if not space:
         values = [(row, float(getattr(row, name))) for row in rows if name in NUMBERS]
     elif covariates is None:
@@ -108,10 +125,10 @@ def _measured(rows: list[Row], covariates: pd.DataFrame | None, name: str, space
         part = covariates[(covariates["covariate"] == name) & (covariates["space"] == space)]
         found = part.set_index(["dataset", "autoencoder"])["value"]
         values = [(row, float(found.get((row.dataset, row.autoencoder), math.nan))) for row in rows]
-    return [(row, value) for row, value in values if math.isfinite(value) and math.isfinite(row.learnability_gap.value)]
+    return [(row, value) for row, value in values if math.isfinite(value + getattr(row, quantity).value)]
 
 
-def covariates_figure(panels: Mapping[str, list[tuple[Row, float]]], metric: str) -> Figure:
+def covariates_figure(panels: Mapping[str, list[tuple[Row, float]]], metric: str, quantity: str = GAP) -> Figure:
     """Draw a panel for each covariate, a mark for each candidate on each dataset; datasets differ in marks."""
     named = looks(unique(row.dataset for found in panels.values() for row, _ in found))
     figure = Figure(figsize=(10.6, 3.4 * math.ceil(len(panels) / 2) + 0.5), layout="constrained")
@@ -122,19 +139,23 @@ def covariates_figure(panels: Mapping[str, list[tuple[Row, float]]], metric: str
         ax.axhline(0, color=INK, linewidth=0.9, zorder=1)
         ax.tick_params(labelleft=True)
         for row, value in found:
-            gap, (colour, marker, _) = row.learnability_gap, named[row.dataset]
+            gap: Interval = getattr(row, quantity)
+            colour, marker, _ = named[row.dataset]
             whisker = ax.vlines(value, gap.low, gap.high, color=colour, linewidth=1, alpha=0.6)
             marks = ax.plot(value, gap.value, marker, color=colour, markersize=5.5)
-            tip([whisker, *marks], f"{row.dataset}, {row.autoencoder}: {value:.3g}; gap {text.interval(gap, 3)}")
+            tip(
+                [whisker, *marks],
+                f"{row.dataset}, {row.autoencoder}: {value:.3g}; {quantity.split('_')[1]} {text.interval(gap, 3)}",
+            )
     for spare in axes[len(panels) :]:
         spare.remove()
-    figure.supylabel(f"learnability gap in {text.metric_name(metric)}", fontsize=8.5, color=INK)
+    figure.supylabel(f"{quantity.replace('_', ' ')} in {text.metric_name(metric)}", fontsize=8.5, color=INK)
     legend(figure, {name: look._replace(style="") for name, look in named.items()})
     return figure
 
 
 def _line(row: Record) -> list[Cell]:
     first = [name_cell(row["covariate"].replace("_", " ")), name_cell(row["space"])]
-    rho = [number(row[name], 2) for name in ("rho", "rho_within")]
+    rho = [number(row["rho"], 2), score(within(row))]
     p = [(text.p_value(row[name]), number(row[name])[1]) for name in ("p", "p_holm", "smallest_p")]
     return [*first, *rho, *p, number(row["cells"]), number(row["datasets"])]

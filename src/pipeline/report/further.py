@@ -1,6 +1,6 @@
 """The study's tables beside the gap table, as the report reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -35,8 +35,8 @@ COLUMNS = {
         ("dataset", "autoencoder", "metric", "quantity", "head", "space", "other_head", "other_space"), VALUE
     ),
     "correlations": Columns(
-        ("head", "metric", "covariate", "space", "caution"),
-        ("rho", "rho_within", "p", "p_holm", "smallest_p", "cells", "datasets"),
+        ("head", "metric", "quantity", "covariate", "space", "caution"),
+        ("rho", "rho_within", "low", "high", "p", "p_holm", "smallest_p", "cells", "datasets"),
     ),
     "covariates": Columns(("dataset", "autoencoder", "space", "covariate"), ("value",)),
     "cost": Columns(
@@ -46,8 +46,19 @@ COLUMNS = {
             *("training_per_second_ratio", "training_peak_bytes_ratio", "stored_bytes_ratio"),
         ),
     ),
+    "diffusability": Columns(
+        ("dataset", "autoencoder", "denoiser", "quantity"), ("sigma", "value", "standard_error", "per_latent_dimension")
+    ),
+    "diffusability_summary": Columns(
+        ("dataset", "autoencoder", "denoiser"),
+        ("mmse_ratio", "fisher_ratio", "fisher_rate_ratio", "mmse_rate_ratio", "disagreement", "asymmetry"),
+    ),
+    "encoder_geometry": Columns(("dataset", "autoencoder", "quantity"), ("value", "standard_error")),
+    "class_information": Columns((*CELL, "quantity"), ("sigma", "value", "standard_error")),
 }
 """By the name of the table, which is that of its file."""
+OPTIONAL = ("cost", "diffusability", "diffusability_summary", "encoder_geometry", "class_information")
+"""Tables that not every study has."""
 
 
 def _empty(name: str) -> pd.DataFrame:
@@ -66,6 +77,10 @@ class Further:
     correlations: pd.DataFrame = field(default_factory=lambda: _empty("correlations"))
     covariates: pd.DataFrame = field(default_factory=lambda: _empty("covariates"))
     cost: pd.DataFrame = field(default_factory=lambda: _empty("cost"))
+    diffusability: pd.DataFrame = field(default_factory=lambda: _empty("diffusability"))
+    diffusability_summary: pd.DataFrame = field(default_factory=lambda: _empty("diffusability_summary"))
+    encoder_geometry: pd.DataFrame = field(default_factory=lambda: _empty("encoder_geometry"))
+    class_information: pd.DataFrame = field(default_factory=lambda: _empty("class_information"))
 
     def __post_init__(self) -> None:
         """Raise StudyError for a table with rows that lacks columns."""
@@ -73,14 +88,14 @@ class Further:
             checked(getattr(self, each.name), each.name)
 
     @classmethod
-    def read(cls, folder: Path, cost: bool = False) -> Self:
+    def read(cls, folder: Path, optional: Collection[str] = ()) -> Self:
         """Read the tables from `<name>.csv` in the results folder; raise StudyError for one that lacks columns.
 
         Args:
             folder: of all results.
-            cost: whether costs belong to the study; a table of them that was made by hand does not.
+            optional: which of the tables that not every study has belong to it; one that was made by hand does not.
         """
-        names = [name for name in COLUMNS if cost or name != "cost"]
+        names = [name for name in COLUMNS if name in optional or name not in OPTIONAL]
         return cls(**{name: read(folder / f"{name}.csv", name) for name in names})
 
 

@@ -12,6 +12,7 @@ from pipeline.report import (
     classes,
     correlates,
     depth,
+    diffusable,
     efficiency,
     learning,
     noise,
@@ -123,6 +124,7 @@ def _further(results: Results, further: Further, shown: Exhibits) -> list[str]:
         "" if shown.classwise is None else perclass.section(results, shown.classwise),
         rarity.section(results, further.groups),
         sureness.section(results, further.reliability),
+        diffusable.section(results, further),
         correlates.section(results, further.correlations, further.covariates),
         efficiency.section(results, further.cost),
     ]

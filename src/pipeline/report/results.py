@@ -21,6 +21,8 @@ NUMBERS = (
     *("folds", "seeds", "patients", "units", "samples"),
     *("psnr", "ssim", "ms_ssim", "ms_ssim_scales", "lpips", "rfid", "rfid_samples"),
     *("compression_ratio", "stored_bytes", "coded_bytes", "float32_retries"),
+    *("mmse_ratio", "fisher_ratio", "fisher_rate_ratio", "mmse_rate_ratio"),
+    *("tangential_distortion", "fine_curvature", "latent_data_curvature"),
 )
 TEXTS = ("dataset", "autoencoder", "family", "head", "protocol", "metric", "latent_shape")
 
@@ -76,6 +78,13 @@ class Row:
     stored_bytes: float
     coded_bytes: float
     float32_retries: float
+    mmse_ratio: float
+    fisher_ratio: float
+    fisher_rate_ratio: float
+    mmse_rate_ratio: float
+    tangential_distortion: float
+    fine_curvature: float
+    latent_data_curvature: float
 
     @property
     def is_control(self) -> bool:
@@ -118,6 +127,11 @@ class Results:
                 raise StudyError(f"the gap table has two rows for {' / '.join(key)}")
             seen.add(key)
         return cls(rows)
+
+    @property
+    def pixels(self) -> str:
+        """Return the name of the autoencoder that is the pixels; empty without one."""
+        return next((row.autoencoder for row in self.rows if row.family == "identity"), "")
 
     @property
     def datasets(self) -> list[str]:
