@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import safe_open
 
 from pipeline import families
 from pipeline.autoencoders.finetuned import Spec
@@ -98,12 +99,24 @@ class Program:
         """Run it to its end."""
         return subprocess.run(self.command(folder, spec, fold), capture_output=True, text=True, check=False)
 
-    def end(self, folder: Path, spec: Spec, number: signal.Signals) -> tuple[int, str]:
-        """Send it a signal once it has written a checkpoint; return its status and what it said."""
+    def end(self, folder: Path, spec: Spec, number: signal.Signals, step: int = 0) -> tuple[int, str]:
+        """Send it a signal once it has written a checkpoint of this step or a later one.
+
+        Returns:
+            Its status and what it said.
+        """
         process = subprocess.Popen(self.command(folder, spec), stderr=subprocess.PIPE, text=True)
         checkpoint = folder.with_name(f".{folder.name}") / "checkpoint.safetensors"
-        while not checkpoint.is_file() and process.poll() is None:
+        while _written(checkpoint) < step and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(number)
         _, said = process.communicate()
         return process.returncode, said
+
+
+def _written(checkpoint: Path) -> int:
+    """Return after which step a checkpoint was written; -1 where there is none yet."""
+    if not checkpoint.is_file():
+        return -1
+    with safe_open(checkpoint, framework="numpy") as file:
+        return int(json.loads(file.metadata()["progress"])["progress"]["step"])

@@ -284,7 +284,7 @@ def test_an_identity_changes_with_everything_that_the_result_depends_on(
 
 def test_a_finished_state_is_safe_to_read(data: Path, entry: dict[str, Any], tmp_path: Path) -> None:
     folder = tmp_path / "minute-fold0"
-    Program(data, entry).end(folder, recipe(steps=10_000), signal.SIGTERM)
+    Program(data, entry).end(folder, recipe(steps=10_000), signal.SIGTERM, step=1)
     with safe_open(folder.with_name(f".{folder.name}") / NAME, framework="numpy") as file:
         parts = {name.split(".")[0] for name in file.keys()}  # noqa: SIM118
         progress = json.loads(file.metadata()["progress"])
