@@ -31,8 +31,8 @@ INTRODUCTION = (
     "<p>How hard a space is for diffusion: a denoiser is fitted to each, and noise of deviation &sigma; is measured in "
     "deviations of the space itself. The <em>MMSE rate</em> is how much of further noise becomes error, the <em>Fisher "
     "information</em> how much of the noise can be told from its surroundings, and its <em>rate</em> how fast that "
-    "falls; all per dimension. Pixels are the reference (dashed); of the best denoiser a lossless rearrangement of them "
-    "has the same curves.</p>\n"
+    "falls; all per dimension. Pixels are the reference (dashed); of the best denoiser a lossless rearrangement of "
+    "them has the same curves.</p>\n"
 )
 QUALITY = (
     "<p>How far to trust it: of the best denoiser three ways to the Fisher information agree. Hollow marks stand where "
