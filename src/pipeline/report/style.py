@@ -12,7 +12,7 @@ h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 1rem; }
 h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; border-bottom: 1px solid #ccc; padding-bottom: .2rem; }
 h3 { font-size: 1.05rem; margin: 1.4rem 0 .5rem; }
 h4 { font-size: .9rem; margin: 0; }
-h1, h3, h4, tbody th, p, li { overflow-wrap: anywhere; }
+h1, h3, h4, p, li { overflow-wrap: anywhere; }
 p, ul { margin: 0 0 .8rem; max-width: 58rem; }
 ul { padding-left: 1.4rem; }
 a { color: #00548c; }
