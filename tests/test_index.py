@@ -74,6 +74,11 @@ def test_what_could_not_be_decoded_is_listed_and_in_no_fold() -> None:
     assert any("12% of the files are refused" in sentence for sentence in sentences(made.summary))
 
 
+def test_one_is_no_many() -> None:
+    told = sentences({**indexed().summary, "samples": 37, "patients": 1, "files": 1})
+    assert told[0] == "37 samples of 1 patient; 1 of 1 file refused."
+
+
 def test_a_study_of_which_nothing_can_be_decoded_says_why() -> None:
     with pytest.raises(StudyError, match="no file of somewhere can be decoded; the first reason: the file is missing"):
         indexed(bad=tuple(range(24)))
@@ -93,8 +98,10 @@ def test_patients_that_share_an_image_share_a_fold_and_are_counted() -> None:
     assert (made.summary["duplicates"], made.summary["merged_patients"]) == (3, 2)
     assert made.summary["contradictions"] == 1
     told = " ".join(sentences(made.summary))
-    assert "3 samples have the same pixels as an earlier one; 2 patients share" in told
-    assert "1 images occur more than once with different labels" in told
+    assert (
+        "same pixels as an earlier one: 3 samples; who share an image with another, and therefore a fold: 2 pat" in told
+    )
+    assert "More than once, with different labels: 1 image." in told
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 9)), min_size=1, max_size=30))
@@ -154,7 +161,7 @@ def test_leaking_training_samples_are_dropped_on_request_and_counted() -> None:
     # Sample 0 (train) has the pixels of 4 (test), 18 (train) those of 20 (validation): their patients are dropped.
     assert list(np.flatnonzero(made.index["fold"] == -1)) == [0, 1, 18, 19]
     assert made.summary["dropped"] == 4
-    assert "4 samples dropped" in " ".join(sentences(made.summary))
+    assert "another side of the split: 4 samples." in " ".join(sentences(made.summary))
     used = made.index[made.index["fold"] >= 0]
     assert used.groupby("patient")["part"].nunique().eq(1).all()
 

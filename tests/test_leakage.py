@@ -104,7 +104,7 @@ def test_a_patient_in_two_official_parts_loses_its_training_samples_on_demand(fo
     index, summary, log = indexed(folder)
     require_no_leak(index)
     assert summary["dropped"] == 1
-    assert "1 samples dropped" in log
+    assert "another side of the split: 1 sample." in log
     assert samples_of(folder, index, table[0]["path"])["part"].isna().all()
     assert samples_of(folder, index, table[1]["path"])["part"].eq("test").all()
 
@@ -122,7 +122,7 @@ def test_the_same_pixels_under_two_patients_share_a_fold_and_are_counted(folder:
     require_no_leak(table)
     assert summary["merged_patients"] == 3
     assert summary["duplicates"] == 3
-    assert "3 patients share an image with another patient" in log
+    assert "who share an image with another, and therefore a fold: 3 patients." in log
     first = samples_of(folder, table, "dim/dim-00/0.png")
     second = samples_of(folder, table, "dim/dim-05/0.png")
     assert first["fold"].tolist() == second["fold"].tolist()
@@ -189,4 +189,4 @@ def test_what_was_dropped_is_on_the_page(folder: Path) -> None:
     configure(folder, study(leaks="drop"))
     run(folder, "results/report.html")
     page = (folder / "results/report.html").read_text()
-    assert "2 samples dropped: their patient or image is on another side of the split" in page
+    assert "Dropped, since their patient or image is on another side of the split: 2 samples." in page

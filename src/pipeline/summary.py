@@ -16,19 +16,27 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
             `positive`, `contradictions`.
     """
     refused, files = sum(summary["refused"].values()), summary["files"]
-    found = [
-        f"{summary['samples']:,} samples of {summary['patients']:,} patients; {refused} of {files:,} files refused."
-    ]
+    samples, patients = counted(summary["samples"], "sample"), counted(summary["patients"], "patient")
+    found = [f"{samples} of {patients}; {refused} of {counted(files, 'file')} refused."]
     if refused > ATTENTION * files:
         found.append(f"{refused / files:.0%} of the files are refused: read the reasons before you trust a result.")
     found += [f"Refused ({count}): {reason}." for reason, count in summary["refused"].items()]
     if summary["duplicates"]:
         found.append(
-            f"{summary['duplicates']} samples have the same pixels as an earlier one; {summary['merged_patients']} "
-            "patients share an image with another patient, and therefore a fold."
+            f"With the same pixels as an earlier one: {counted(summary['duplicates'], 'sample')}; "
+            f"who share an image with another, and therefore a fold: {counted(summary['merged_patients'], 'patient')}."
         )
     found += [f"{note}." for note in summary["notes"]]
-    return found + _of_labels(summary) + [f"{count} files: {text}." for text, count in summary["warnings"].items()]
+    return (
+        found
+        + _of_labels(summary)
+        + [f"{counted(count, 'file')}: {text}." for text, count in summary["warnings"].items()]
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 patient`, `1,202 patients`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _of_labels(summary: Mapping[str, Any]) -> list[str]:
@@ -37,9 +45,10 @@ def _of_labels(summary: Mapping[str, Any]) -> list[str]:
     positive = ", ".join(f"{name} {count}" for name, count in summary["positive"].items())
     found = [f"{str(summary['task']).capitalize()}, split by {summary['split']}. Samples of each class: {positive}."]
     if summary["unlabelled"]:
-        found.append(f"{summary['unlabelled']} samples are unlabelled: they are encoded, and no head sees them.")
+        found.append(f"Unlabelled, encoded and seen by no head: {counted(summary['unlabelled'], 'sample')}.")
     if summary["dropped"]:
-        found.append(f"{summary['dropped']} samples dropped: their patient or image is on another side of the split.")
+        dropped = counted(summary["dropped"], "sample")
+        found.append(f"Dropped, since their patient or image is on another side of the split: {dropped}.")
     if summary["contradictions"]:
-        found.append(f"{summary['contradictions']} images occur more than once with different labels.")
+        found.append(f"More than once, with different labels: {counted(summary['contradictions'], 'image')}.")
     return found
