@@ -133,6 +133,7 @@ def test_the_sign_test_counts_cells_and_data_sets_and_says_what_is_wrong_with_ce
     assert study["positive_datasets"] == (one(claims, "dataset")["value"] > 0).sum()
     assert study["smallest_p_datasets"] == 0.25
     assert "not independent: 4 of them share the images of 2 data sets" in study["caution"]
+    assert study["caution"].endswith("Over 2 data sets no p can be below 0.25.")
     others = claims[(claims["level"] != "study") | (claims["quantity"] != "learnability_gap")]
     assert others[["positive_cells", "sign_p_cells", "sign_p_datasets", "caution"]].isna().all(axis=None)
 

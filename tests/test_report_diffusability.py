@@ -93,6 +93,16 @@ def test_an_integral_that_is_no_information_does_not_hide_the_heads_own_estimate
     assert found["value"].min() < high < 1
 
 
+def test_the_longest_bar_of_any_data_set_fits_its_panel() -> None:
+    longer = geometry()
+    longer.loc[longer["dataset"] == DATASETS[-1], "value"] *= 100
+    figure = penalties_figure(longer, LOOKS)
+    for ax in figure.axes:
+        assert max(bar.get_width() for bar in ax.patches if isinstance(bar.get_width(), float)) < ax.get_xlim()[1]
+    assert len({ax.get_xlim() for ax in figure.axes}) == len(PENALTIES)
+    assert {"1,200", "140", "0.5"} <= {note.get_text() for ax in figure.axes for note in ax.texts}
+
+
 def test_rounding_is_no_penalty() -> None:
     tiny = geometry().assign(value=7e-7, standard_error=1e-8)
     for ax in penalties_figure(tiny, LOOKS).axes:

@@ -109,10 +109,10 @@ def signs(cells: Cells) -> Values:
 
 
 def _caution(pairs: int, sets: int, smallest: float) -> str:
-    floor = f"Over data sets no p can be below {smallest:.4g}."
+    shared = "one data set" if sets == 1 else f"{sets} data sets"
+    floor = f"Over {shared} no p can be below {smallest:.4g}."
     if pairs == sets:
         return floor
-    shared = "one data set" if sets == 1 else f"{sets} data sets"
     return (
         f"Pairs of data set and autoencoder are not independent: {pairs} of them share the images of {shared}, so p "
         f"over pairs is smaller than the data justify. {floor}"

@@ -13,10 +13,10 @@ from pipeline.report import text
 from pipeline.report.drawing import INK, MUTED, clipped, key, wrapped
 from pipeline.report.results import Interval, Results, unique
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's without black and yellow."""
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#999933")
+"""Okabe and Ito's without black and yellow, and Tol's wine and olive."""
 MARKERS = ("D", "o", "s", "^", "v", "P", "X")
-"""As many as have no common divisor with the colours: 42 pairs of both differ."""
+"""As many as have no common divisor with the colours: 56 pairs of both differ."""
 COLUMNS = 4
 
 

@@ -1,7 +1,7 @@
 """Figures of diffusability: curves over noise, and penalties as bars."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -95,7 +95,7 @@ def penalties_figure(geometry: pd.DataFrame, looks: Mapping[str, Look]) -> Figur
     heights = [0.75 + 0.21 * len(names[dataset]) for dataset in datasets]
     figure = Figure(figsize=(10.8, sum(heights) + 0.3), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(datasets), len(PENALTIES), squeeze=False, sharex="col", height_ratios=heights)
+    axes = figure.subplots(len(datasets), len(PENALTIES), squeeze=False, height_ratios=heights)
     cells = zip(geometry["dataset"], geometry["autoencoder"], geometry["quantity"], strict=True)
     known = dict(zip(cells, zip(geometry["value"], geometry["standard_error"], strict=True), strict=True))
     for line, dataset in zip(axes, datasets, strict=True):
@@ -109,7 +109,25 @@ def penalties_figure(geometry: pd.DataFrame, looks: Mapping[str, Look]) -> Figur
         # Of the images: the same whatever the autoencoder.
         bent, _ = known[dataset, names[dataset][0], "data_curvature"]
         line[-1].axvline(bent, color=INK, linestyle="--", linewidth=1.1)
+    for column in axes.T:
+        _same_reach(column)
     return figure
+
+
+def _same_reach(column: Sequence[Axes]) -> None:
+    """Give the panels of a penalty one axis, with room for the longest bar's number."""
+    longest = max((ax.dataLim.x1 for ax in column), default=0.0)
+    for ax in column:
+        # Of an isometry there is rounding alone, and that is not to be magnified.
+        ax.set_xlim(0, max(1.28 * longest, 10 * LEAST))
+        ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        ax.tick_params(labelbottom=True)
+
+
+def _written(value: float) -> str:
+    if value < LEAST:
+        return "0"
+    return f"{value:.2g}" if value < 99.5 else f"{value:,.0f}"
 
 
 def _bars(ax: Axes, names: list[str], found: list[tuple[float, float]], looks: Mapping[str, Look]) -> None:
@@ -123,7 +141,7 @@ def _bars(ax: Axes, names: list[str], found: list[tuple[float, float]], looks: M
         if reach > 0:
             ax.hlines(place, value - reach, value + reach, color=INK, linewidth=1, zorder=3)
         ax.annotate(
-            f"{value:.2g}" if value >= LEAST else "0",
+            _written(value),
             (value + reach, place),
             (3, 0),
             textcoords="offset points",
@@ -133,8 +151,3 @@ def _bars(ax: Axes, names: list[str], found: list[tuple[float, float]], looks: M
         tip(list(bar), f"{name}: {value:.3g}" + (f", standard error {error:.2g}" if reach > 0 else ""))
     ax.set(ylim=(len(names) - 0.4, -0.6))
     ax.set_yticks(range(len(names)), [wrapped(name, 24) for name in names])
-    ax.margins(x=0.22)
-    # Of an isometry there is rounding alone, and that is not to be magnified.
-    ax.set_xlim(0, max(ax.get_xlim()[1], 10 * LEAST))
-    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-    ax.tick_params(labelbottom=True)
