@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from pipeline.commands import causes, main
-from pipeline.commands.explain import Job, sentences
+from pipeline.commands.causes import FOLLOWS
+from pipeline.commands.explain import Job, advice, sentences
 from pipeline.plan import programs
 from pipeline.store import Manifest
 from tests.studies import ROOT, STUDY, call, configure, environment, tiny
@@ -67,6 +68,17 @@ def test_changed_code_is_named_by_its_file(study: Path) -> None:
     module.write_text(module.read_text() + "# A change.\n")
     asked = explain(study, TARGET)
     assert asked.stdout.splitlines()[1:] == ["standardize: 1 of 1 autoencoder, because pipeline/standardize.py changed"]
+
+
+def test_what_code_alone_makes_run_can_be_found_out_first(study: Path) -> None:
+    follows = Job("standardize", "b", f"{FOLLOWS} (index)")
+    changed = Job("index", "a", "pipeline/index.py changed")
+    words = ["--configfile", "study.yaml", "--", TARGET]
+    (line,) = advice([changed, follows], words)
+    assert f"snakemake --until index --configfile study.yaml -- {TARGET} first" in line
+    # Nothing follows, or it was no code that changed.
+    assert advice([changed], words) == []
+    assert advice([Job("index", "a", "labels.csv changed"), follows], words) == []
 
 
 def test_a_target_that_nothing_makes_is_one_sentence(study: Path) -> None:

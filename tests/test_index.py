@@ -218,7 +218,9 @@ def test_the_program_writes_names_to_private_only(tmp_path: Path) -> None:
     arguments += ["--index", str(tmp_path / "results/i.parquet"), "--rejected", str(tmp_path / "results/r.csv")]
     arguments += ["--summary", str(tmp_path / "results/s.json"), "--rejected-paths", str(tmp_path / "private/r.csv")]
     command = [sys.executable, "-m", "pipeline.index", *arguments]
-    called = subprocess.run(command, capture_output=True, text=True, check=True)
+    subprocess.run(command, check=True)
+    telling = [sys.executable, "-m", "pipeline.summary", "--summary", str(tmp_path / "results/s.json")]
+    called = subprocess.run(telling, capture_output=True, text=True, check=True)
     assert "23 samples of 12 patients; 1 of 24 files refused." in called.stderr
     assert "2 files: look." in called.stderr
     assert "three left out." in called.stderr

@@ -198,6 +198,22 @@ def test_editing_what_measures_trains_nothing(study: Path) -> None:
     assert plan(study) == {"measure": 4, "tabulate": 1, "tabulate_study": 1}
 
 
+def test_code_that_changes_no_result_costs_nothing_else_if_it_runs_alone(study: Path) -> None:
+    module = study / "src/pipeline/index.py"
+    module.write_text(module.read_text() + "\n# A change.\n")
+    assert plan(study)["train"] == 4
+    made = call(study, "--cores", "2", "--until", "index", "--", TABLE)
+    assert made.returncode == 0, made.stdout
+    assert "rule index" in made.stdout
+    assert plan(study) == {}
+
+
+def test_another_wording_of_what_is_said_of_a_data_set_does_nothing(study: Path) -> None:
+    module = study / "src/pipeline/summary.py"
+    module.write_text(module.read_text() + "\n# A change.\n")
+    assert plan(study) == {}
+
+
 def test_an_edited_label_indexes_and_trains_again_and_decodes_nothing(tmp_path: Path) -> None:
     folder = tiny(tmp_path)
     paths = sorted(path.relative_to(folder / "images") for path in (folder / "images").glob("*/*/*"))

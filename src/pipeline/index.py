@@ -6,7 +6,6 @@ which other samples have the same.
 
 import argparse
 import json
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from pipeline.datasets import DatasetSpec
 from pipeline.errors import StudyError
 from pipeline.files import write_atomically, write_text
 from pipeline.program import run
-from pipeline.summary import sentences
 
 
 @dataclass(frozen=True)
@@ -205,7 +203,6 @@ def main() -> None:
     write_atomically(arguments.rejected, lambda path: refused.drop(columns="path").to_csv(path, index=False))
     write_atomically(arguments.rejected_paths, lambda path: refused.to_csv(path, index=False))
     write_text(arguments.summary, json.dumps(result.summary, indent=1) + "\n")
-    sys.stderr.write("\n".join(sentences(result.summary)) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,16 @@
-"""What is said of a data set in its log and in the report: how much of it is used, and what a person should look at."""
+"""What is said of a data set in its log and in the report: how much of it is used, and what a person should look at.
 
+Stage `index` does not import this: another wording is no reason to index a data set and train all heads again.
+"""
+
+import argparse
+import json
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from pipeline.program import run
 
 ATTENTION = 0.05
 """Share of refused files from which it is said that they are many."""
@@ -52,3 +61,15 @@ def _of_labels(summary: Mapping[str, Any]) -> list[str]:
     if summary["contradictions"]:
         found.append(f"More than once, with different labels: {counted(summary['contradictions'], 'image')}.")
     return found
+
+
+def main() -> None:
+    """Say in the log what stage `index` found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--summary", type=Path, required=True)
+    arguments = parser.parse_args()
+    sys.stderr.write("\n".join(sentences(json.loads(arguments.summary.read_text()))) + "\n")
+
+
+if __name__ == "__main__":
+    run(main)

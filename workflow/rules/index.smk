@@ -31,3 +31,4 @@ rule index:
         "python -m pipeline.index --spec {params.spec:q} --inspected {input.inspected:q} --remarks {input.remarks:q}"
         " --pixels {input.pixels:q} --mapping {input.mapping:q} --index {output.index:q} --summary {output.summary:q}"
         " --rejected {output.rejected:q} --rejected-paths {output.rejected_paths:q} 2> {log:q}"
+        " && python -m pipeline.summary --summary {output.summary:q} 2>> {log:q}"

@@ -16,6 +16,7 @@ KINDS = {"dataset": "data set"}
 OF_DATASET = ("classes", "task", "size", "unit", "shards", "root")
 OF_STUDY = ("seeds", "replicates", "thresholds", "settings", "roles", "title", "baseline", "cells", "plan", "claims")
 """Parameters of rules that are said of no head or autoencoder."""
+FOLLOWS = "what it is made from would be made again"
 LONG = 60
 """Characters of a value that are shown."""
 
@@ -29,10 +30,7 @@ class Causes:
 
     def of(self, job: Any) -> str:  # noqa: ANN401
         """Return a job's own causes; where it has none, the rules whose jobs it follows from."""
-        return (
-            " and ".join(self.own(job))
-            or f"what it is made from would be made again ({_listed(sorted(self.roots(job)))})"
-        )
+        return " and ".join(self.own(job)) or f"{FOLLOWS} ({_listed(sorted(self.roots(job)))})"
 
     def own(self, job: Any) -> list[str]:  # noqa: ANN401
         """Return why the job would run whatever else runs; nothing where it only follows from others."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands import require_checkout
-from pipeline.commands.causes import Causes
+from pipeline.commands.causes import FOLLOWS, Causes
 from pipeline.errors import StudyError
 
 UNITS = {
@@ -50,7 +50,7 @@ def perform(asked: argparse.Namespace) -> None:
     """Print one sentence for each stage of which anything would run."""
     require_checkout()
     planned, total = plan(asked.targets, asked.configfile)
-    print("\n".join(sentences(planned, total)))
+    print("\n".join([*sentences(planned, total), *advice(planned, _words(asked.targets, asked.configfile))]))
     if asked.jobs:
         print("\n".join(f"  {job.rule}: {job.output}: {job.why}" for job in planned))
 
@@ -125,8 +125,11 @@ def called_as(words: list[str]) -> Iterator[None]:
 
 
 def _dry_run(targets: Sequence[str], configfile: Path | None) -> list[str]:
-    chosen = ["--configfile", str(configfile)] if configfile else []
-    return ["snakemake", "--dry-run", *chosen, "--", *targets]
+    return ["snakemake", "--dry-run", *_words(targets, configfile)]
+
+
+def _words(targets: Sequence[str], configfile: Path | None) -> list[str]:
+    return [*(["--configfile", str(configfile)] if configfile else []), "--", *targets]
 
 
 def _read(graph: Any) -> tuple[list[Job], Counter[str]]:  # noqa: ANN401 - Snakemake has no types
@@ -155,6 +158,24 @@ def sentences(planned: list[Job], total: Counter[str]) -> list[str]:
             parts = [f"{number} because {why}" for why, number in causes.most_common()]
             lines.append(f"{start}: {'; '.join(parts)}")
     return lines
+
+
+def advice(planned: list[Job], words: list[str]) -> list[str]:
+    """Return how to learn whether changed code changes a result, where other rules would run for its sake alone.
+
+    Within one call a rule runs because a rule before it does; a later call compares what that one wrote.
+
+    Args:
+        planned: the jobs that would run.
+        words: of the command line behind Snakemake's own.
+    """
+    changed = list(dict.fromkeys(job.rule for job in planned if job.why.endswith(".py changed")))
+    if not changed or not any(job.why.startswith(FOLLOWS) for job in planned):
+        return []
+    alone = " ".join(["snakemake", "--until", *changed, *words])
+    return [
+        f"Where code changed and no result may have: {alone} first; files that come out as before cost nothing else."
+    ]
 
 
 def _many(count: int, noun: str) -> str:
