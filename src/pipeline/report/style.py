@@ -48,9 +48,10 @@ details details summary { font-weight: normal; }
 summary { cursor: pointer; font-weight: 600; padding: .2rem 0; }
 .scroll { overflow-x: auto; margin: .3rem 0 1.2rem; }
 @media screen {
-  /* A shadow at the side to which there is more: what moves with the content covers what stays at the edges. */
-  .scroll { background: linear-gradient(to right, #fff 60%, #fff0) 0 / 1.2rem 100% no-repeat local,
-    linear-gradient(to left, #fff 60%, #fff0) 100% / 1.2rem 100% no-repeat local,
+  /* A shadow at the side to which there is more: what moves with the content covers what stays at the edges,
+     and a little more, since edges may lie between the pixels of a screen. */
+  .scroll { background: linear-gradient(to right, #fff 60%, #fff0) -2px / 1.3rem 100% no-repeat local,
+    linear-gradient(to left, #fff 60%, #fff0) calc(100% + 2px) / 1.3rem 100% no-repeat local,
     linear-gradient(to right, #0004, #0000) 0 / .5rem 100% no-repeat scroll,
     linear-gradient(to left, #0004, #0000) 100% / .5rem 100% no-repeat scroll; }
   .plot svg { mix-blend-mode: multiply; }
