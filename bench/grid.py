@@ -1,7 +1,8 @@
 """What planning costs: a dry run of the publication's study, and one of a study with 16,000 jobs.
 
 Seconds are processor seconds of the whole call, start-up included: a busy machine does not spoil them as it does those
-of a clock. Both studies have no data, only tables and weights that are named.
+of a clock. Both studies have no data, only tables and weights that are named. Beside each stands what Snakemake takes
+for as many jobs of which each writes one file and asks for nothing.
 """
 
 import resource
@@ -21,6 +22,13 @@ from bench.measure import Row, at_most
 
 SHARDS = 1140
 """Of config/scale.yaml's data set: 14 jobs for each of them, so some 16,000 in all."""
+BARE = """
+rule all:
+    input: expand("made/{{number}}", number=range({jobs}))
+rule make:
+    output: "made/{{number}}"
+    shell: "touch {{output}}"
+"""
 PAPER_SECONDS = at_most(3)
 GRID_SECONDS, GRID_MEGABYTES = at_most(15), at_most(400)
 
@@ -39,12 +47,25 @@ def planning(folder: Path) -> Iterator[Row]:
     """Plan both studies."""
     paper = dry_run(laid_out(folder / "paper", PAPER))
     yield Row("planning the publication's study: processor seconds", paper.processor, *PAPER_SECONDS, _said(paper))
+    yield _beside(paper, folder / "as-many-as-paper")
     scale: dict[str, Any] = yaml.safe_load((ROOT / "config/scale.yaml").read_text())
     scale["datasets"]["figures"]["shards"] = SHARDS
     (folder / "grid.yaml").write_text(yaml.safe_dump(scale))
     grid = dry_run(laid_out(folder / "grid", folder / "grid.yaml"))
     yield Row("planning 16,000 jobs: processor seconds", grid.processor, *GRID_SECONDS, _said(grid))
     yield Row("                      MB", grid.megabytes, *GRID_MEGABYTES)
+    yield _beside(grid, folder / "as-many-as-grid")
+
+
+def _beside(call: Call, folder: Path) -> Row:
+    folder.mkdir(parents=True)
+    (folder / "Snakefile").write_text(BARE.format(jobs=call.jobs - 1))
+    (folder / "study.yaml").write_text("{}")
+    bare = dry_run(folder)
+    note = f"{bare.processor:.1f} processor seconds, {bare.megabytes:.0f} MB"
+    return Row(
+        "                      times", call.processor / bare.processor, note=note, than="as many jobs of a file each"
+    )
 
 
 def _said(call: Call) -> str:
