@@ -71,11 +71,15 @@ def test_changed_code_is_named_by_its_file(study: Path) -> None:
 
 
 def test_what_code_alone_makes_run_can_be_found_out_first(study: Path) -> None:
-    follows = Job("standardize", "b", f"{FOLLOWS} (index)")
+    follows = Job("standardize", "b", f"{FOLLOWS} (index)", first=False)
     changed = Job("index", "a", "pipeline/index.py changed")
     words = ["--configfile", "study.yaml", "--", TARGET]
     (line,) = advice([changed, follows], words)
     assert f"snakemake --until index --configfile study.yaml -- {TARGET} first" in line
+    # Alone, it would make all before it first.
+    assert advice([changed, follows, Job("conclude", "c", "pipeline/conclude.py changed", first=False)], words) == [
+        line
+    ]
     # Nothing follows, or it was no code that changed.
     assert advice([changed], words) == []
     assert advice([Job("index", "a", "labels.csv changed"), follows], words) == []

@@ -63,11 +63,13 @@ class Job:
         rule: its name.
         output: the first file that it makes; empty for a rule that makes none.
         why: the cause, as half a sentence.
+        first: whether nothing that it is made from would be made again.
     """
 
     rule: str
     output: str
     why: str
+    first: bool = True
 
 
 def plan(targets: Sequence[str], configfile: Path | None) -> tuple[list[Job], Counter[str]]:
@@ -129,7 +131,7 @@ def _dry_run(targets: Sequence[str], configfile: Path | None) -> list[str]:
 
 
 def _words(targets: Sequence[str], configfile: Path | None) -> list[str]:
-    return [*(["--configfile", str(configfile)] if configfile else []), "--", *targets]
+    return [*(["--configfile", str(configfile)] if configfile else []), *(["--", *targets] if targets else [])]
 
 
 def _read(graph: Any) -> tuple[list[Job], Counter[str]]:  # noqa: ANN401 - Snakemake has no types
@@ -137,7 +139,12 @@ def _read(graph: Any) -> tuple[list[Job], Counter[str]]:  # noqa: ANN401 - Snake
     order = {rule.name: place for place, rule in enumerate(graph.workflow.rules)}
     causes = Causes(graph)
     found = [
-        Job(job.rule.name, str(next(iter(job.output), "")), causes.of(job))
+        Job(
+            job.rule.name,
+            str(next(iter(job.output), "")),
+            causes.of(job),
+            not any(map(graph.needrun, graph.dependencies[job])),
+        )
         for job in graph.needrun_jobs(exclude_finished=False)
     ]
     return sorted(found, key=lambda job: (order[job.rule], job.output)), total
@@ -169,10 +176,11 @@ def advice(planned: list[Job], words: list[str]) -> list[str]:
         planned: the jobs that would run.
         words: of the command line behind Snakemake's own.
     """
-    changed = list(dict.fromkeys(job.rule for job in planned if job.why.endswith(".py changed")))
+    behind = {job.rule for job in planned if not job.first}
+    changed = {job.rule for job in planned if job.why.endswith(".py changed")} - behind
     if not changed or not any(job.why.startswith(FOLLOWS) for job in planned):
         return []
-    alone = " ".join(["snakemake", "--until", *changed, *words])
+    alone = " ".join(["snakemake", "--until", *sorted(changed), *words])
     return [
         f"Where code changed and no result may have: {alone} first; files that come out as before cost nothing else."
     ]
