@@ -31,6 +31,7 @@ PLAIN = (
     "convert",
     "excerpt",
     "salt",
+    "summary",
     "verify",
 )
 FAMILIES: dict[str, families.Kind] = {
