@@ -31,7 +31,7 @@ CUDA_IMAGES = 512
 BUFFERS = 96 * 2**20
 """Bytes that images read ahead and latents on their way to the disk may take, however many a shard has."""
 KEPT, FASTER = at_least(0.9), at_least(3)
-MEMORY = at_most(1.35)
+MEMORY = at_most(1.1)
 SHARED = Path(os.environ.get("LEARNABILITY_SHARED", "../shared")) / "weights"
 WEIGHTS = Path("resources/weights").resolve()
 

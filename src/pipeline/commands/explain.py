@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.commands import require_checkout
 from pipeline.commands.causes import FOLLOWS, Causes
 from pipeline.errors import StudyError
+from pipeline.summary import counted
 
 UNITS = {
     "synthesize": "benchmark",
@@ -153,12 +154,12 @@ def _read(graph: Any) -> tuple[list[Job], Counter[str]]:  # noqa: ANN401 - Snake
 def sentences(planned: list[Job], total: Counter[str]) -> list[str]:
     """Return what would run: a sentence for the whole, then one for each rule, its causes by their frequency."""
     if not planned:
-        return [f"Nothing would run: all of {_many(sum(total.values()), 'job')} are up to date."]
-    lines = [f"{_many(len(planned), 'job')} of {sum(total.values())} would run; nothing has been started."]
+        return [f"Nothing would run: all of {counted(sum(total.values()), 'job')} are up to date."]
+    lines = [f"{counted(len(planned), 'job')} of {sum(total.values())} would run; nothing has been started."]
     for rule in dict.fromkeys(job.rule for job in planned):
         causes = Counter(job.why for job in planned if job.rule == rule)
         count = sum(causes.values())
-        start = f"{rule}: {count} of {_many(total[rule], UNITS.get(rule, 'job'))}"
+        start = f"{rule}: {count} of {counted(total[rule], UNITS.get(rule, 'job'))}"
         if len(causes) == 1:
             lines.append(f"{start}, because {next(iter(causes))}")
         else:
@@ -184,7 +185,3 @@ def advice(planned: list[Job], words: list[str]) -> list[str]:
     return [
         f"Where code changed and no result may have: {alone} first; files that come out as before cost nothing else."
     ]
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
