@@ -1,7 +1,6 @@
 """Which of the project's source files a program runs, so that rules can declare them as inputs."""
 
 import ast
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -24,14 +23,13 @@ def files(*modules: str) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
-def _with_packages(module: str) -> Iterator[Path]:
-    """Yield a module's file and its packages' `__init__.py` files, which importing it runs."""
-    parts = module.split(".")
-    for length in range(1, len(parts) + 1):
-        base = SOURCE.joinpath(*parts[:length])
-        for path in (base / "__init__.py", base.with_suffix(".py")):
-            if path.is_file():
-                yield path
+@cache
+def _with_packages(module: str) -> list[Path]:
+    """Return a module's file and its packages' `__init__.py` files, which importing it runs."""
+    package = module.rpartition(".")[0]
+    base = SOURCE.joinpath(*module.split("."))
+    own = [path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()]
+    return [*(_with_packages(package) if package else []), *own]
 
 
 @cache

@@ -8,6 +8,7 @@ is one.
 import os
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -136,7 +137,7 @@ class Table(RootModel[dict[Name, Entry]]):
         """Read the table; raise StudyError, which names the key, for a misspelt one and for what is no hash."""
         path = path or located()
         try:
-            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+            return cls.model_validate(_parsed(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise StudyError(f"the table of weights {path} is missing") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -156,6 +157,12 @@ class Table(RootModel[dict[Name, Entry]]):
                     for local, file in entry.files.items()
                 }
         return found
+
+
+@cache
+def _parsed(text: str) -> object:
+    """Return what YAML says, parsed once: a study looks its files up one by one."""
+    return yaml.safe_load(text)
 
 
 def require(file: str) -> None:
