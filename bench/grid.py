@@ -47,25 +47,30 @@ def planning(folder: Path) -> Iterator[Row]:
     """Plan both studies."""
     paper = dry_run(laid_out(folder / "paper", PAPER))
     yield Row("planning the publication's study: processor seconds", paper.processor, *PAPER_SECONDS, _said(paper))
-    yield _beside(paper, folder / "as-many-as-paper")
+    yield _times(paper, _bare(paper.jobs, folder / "as-many-as-paper"))
     scale: dict[str, Any] = yaml.safe_load((ROOT / "config/scale.yaml").read_text())
     scale["datasets"]["figures"]["shards"] = SHARDS
     (folder / "grid.yaml").write_text(yaml.safe_dump(scale))
     grid = dry_run(laid_out(folder / "grid", folder / "grid.yaml"))
     yield Row("planning 16,000 jobs: processor seconds", grid.processor, *GRID_SECONDS, _said(grid))
     yield Row("                      MB", grid.megabytes, *GRID_MEGABYTES)
-    yield _beside(grid, folder / "as-many-as-grid")
+    bare = _bare(grid.jobs, folder / "as-many-as-grid")
+    yield _times(grid, bare)
+    yield Row("planning 16,000 jobs of a file each: processor seconds", bare.processor, *GRID_SECONDS, _said(bare))
+    yield Row("                      MB", bare.megabytes, *GRID_MEGABYTES)
 
 
-def _beside(call: Call, folder: Path) -> Row:
+def _bare(jobs: int, folder: Path) -> Call:
     folder.mkdir(parents=True)
-    (folder / "Snakefile").write_text(BARE.format(jobs=call.jobs - 1))
+    (folder / "Snakefile").write_text(BARE.format(jobs=jobs - 1))
     (folder / "study.yaml").write_text("{}")
-    bare = dry_run(folder)
+    return dry_run(folder)
+
+
+def _times(call: Call, bare: Call) -> Row:
     note = f"{bare.processor:.1f} processor seconds, {bare.megabytes:.0f} MB"
-    return Row(
-        "                      times", call.processor / bare.processor, note=note, than="as many jobs of a file each"
-    )
+    than = "as many jobs of a file each"
+    return Row("                      times", call.processor / bare.processor, note=note, than=than)
 
 
 def _said(call: Call) -> str:

@@ -19,6 +19,7 @@ from pipeline.store import Manifest
 from tests.studies import ROOT, STUDY, call, configure, environment, tiny
 
 TARGET = "results/latents/blobs/lossy.statistics.csv"
+CHANGE = "CHANGED = True\n"
 UNMADE = "results/reconstructions/blobs/lossy.zarr/zarr.json"
 CONFIG: dict[str, Any] = STUDY | {"datasets": {"blobs": STUDY["datasets"]["blobs"] | {"shards": 1}}}
 
@@ -65,7 +66,7 @@ def test_a_real_plan_names_what_changed_and_a_finished_one_that_nothing_did(stud
 def test_changed_code_is_named_by_its_file(study: Path) -> None:
     configure(study, CONFIG)
     module = study / "src/pipeline/standardize.py"
-    module.write_text(module.read_text() + "# A change.\n")
+    module.write_text(module.read_text() + CHANGE)
     asked = explain(study, TARGET)
     assert asked.stdout.splitlines()[1:] == ["standardize: 1 of 1 autoencoder, because pipeline/standardize.py changed"]
 
@@ -175,7 +176,7 @@ def test_files_are_told_by_what_they_mean(tmp_path: Path, monkeypatch: pytest.Mo
     program.parent.mkdir(parents=True)
     program.write_text(json.dumps(dict.fromkeys((f"pipeline/{name}.py" for name in "abcdef"), "")))
     assert causes.files([str(program)], 5) == ["the code that it runs changed"]
-    seen = {f"pipeline/{name}.py": ["", 6] for name in "abcde"} | {"pipeline/f.py": ["", 4]}
+    seen = {f"pipeline/{name}.py": ["", "", 6] for name in "abcde"} | {"pipeline/f.py": ["", "", 4]}
     programs.SINCE.write_text(json.dumps(seen))
     assert causes.files([str(program)], 5) == ["pipeline/a.py, pipeline/b.py and 3 more changed"]
     assert causes.files(["results/latents/d/a/3.json", "results/latents/d/a/4.json"], 0) == [

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import decode, encode, pool, train
+from pipeline import decode, encode, pool, sources, train
 from pipeline.autoencoders.lossy import Spec as Lossy
 from pipeline.errors import StudyError
 from pipeline.heads.knn import Spec as Knn
@@ -109,7 +109,7 @@ def test_other_images_settings_code_or_machines_are_made_anew(
     encoded(tmp_path / "d", monkeypatch)
     assert entries(shared) == 4
     hashes = iter(str(number) for number in range(10_000))
-    monkeypatch.setattr(pool, "sha256", lambda path: next(hashes))
+    monkeypatch.setattr(sources, "meaning", lambda path: next(hashes))
     assert pool.identity("encode", {}, ["pipeline.encode"]) != pool.identity("encode", {}, ["pipeline.encode"])
 
 

@@ -14,6 +14,7 @@ from tests.studies import STUDY, call, configure, environment, plan, run, tiny
 
 TABLE = "results/gap_table.csv"
 SHARD = "results/latents/blobs/lossy.zarr/c/1/0/0/0"
+CHANGE = "\nCHANGED = True\n"
 
 
 def processor_seconds(folder: Path, *words: str) -> float:
@@ -52,9 +53,17 @@ def test_adding_an_autoencoder_leaves_the_others_alone(study: Path) -> None:
 
 def test_editing_an_autoencoders_module_encodes_that_one_again(study: Path) -> None:
     module = study / "src/pipeline/autoencoders/lossy.py"
-    module.write_text(module.read_text() + "\n# A change.\n")
+    module.write_text(module.read_text() + CHANGE)
     jobs = plan(study)
     assert (jobs["encode"], jobs["decode"], jobs["train"], jobs["evaluate"]) == (2, 2, 2, 1)
+
+
+def test_rewriting_a_comment_or_a_docstring_does_nothing(study: Path) -> None:
+    module = study / "src/pipeline/autoencoders/lossy.py"
+    text = module.read_text()
+    assert text.startswith('"""')
+    module.write_text(text.replace('"""', '"""In other words: ', 1) + "\n# A comment.\n")
+    assert plan(study) == {}
 
 
 def test_touching_a_module_without_changing_it_does_nothing(study: Path) -> None:
@@ -65,7 +74,7 @@ def test_touching_a_module_without_changing_it_does_nothing(study: Path) -> None
 def test_an_edit_that_is_undone_does_nothing(study: Path) -> None:
     module = study / "src/pipeline/autoencoders/lossy.py"
     text = module.read_text()
-    module.write_text(text + "\n# A change.\n")
+    module.write_text(text + CHANGE)
     assert plan(study)["encode"] == 2
     module.write_text(text)
     assert plan(study) == {}
@@ -75,7 +84,7 @@ def test_results_without_snakemakes_own_records_do_not_pass_for_those_of_other_c
     shutil.rmtree(study / ".snakemake/metadata")
     assert plan(study) == {}
     module = study / "src/pipeline/autoencoders/lossy.py"
-    module.write_text(module.read_text() + "\n# A change.\n")
+    module.write_text(module.read_text() + CHANGE)
     assert plan(study)["encode"] == 2
 
 
@@ -194,13 +203,13 @@ def test_configuring_features_embeds_and_decodes_nothing(study: Path) -> None:
 
 def test_editing_what_measures_trains_nothing(study: Path) -> None:
     module = study / "src/pipeline/quality.py"
-    module.write_text(module.read_text() + "\n# A change.\n")
+    module.write_text(module.read_text() + CHANGE)
     assert plan(study) == {"measure": 4, "tabulate": 1, "tabulate_study": 1}
 
 
 def test_code_that_changes_no_result_costs_nothing_else_if_it_runs_alone(study: Path) -> None:
     module = study / "src/pipeline/index.py"
-    module.write_text(module.read_text() + "\n# A change.\n")
+    module.write_text(module.read_text() + CHANGE)
     assert plan(study)["train"] == 4
     made = call(study, "--cores", "2", "--until", "index", "--", TABLE)
     assert made.returncode == 0, made.stdout
@@ -210,7 +219,7 @@ def test_code_that_changes_no_result_costs_nothing_else_if_it_runs_alone(study: 
 
 def test_another_wording_of_what_is_said_of_a_data_set_does_nothing(study: Path) -> None:
     module = study / "src/pipeline/summary.py"
-    module.write_text(module.read_text() + "\n# A change.\n")
+    module.write_text(module.read_text() + CHANGE)
     assert plan(study) == {}
 
 

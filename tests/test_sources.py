@@ -1,16 +1,20 @@
 """Code is declared as inputs: every project module that a stage loads is among the files that are declared for it."""
 
 import importlib
+import io
 import json
+import keyword
 import subprocess
 import sys
+import tokenize
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline import families
 from pipeline.networks.network import TrainableSpec
-from pipeline.sources import SOURCE, files, imports
+from pipeline.sources import SOURCE, files, imports, meaning
 
 ROOT = Path(__file__).parent.parent
 PLAIN = (
@@ -224,3 +228,98 @@ def test_all_ways_to_import_are_seen(tmp_path: Path) -> None:
 def test_no_module_imports_relatively_where_it_would_not_be_seen() -> None:
     for path in (SOURCE / "pipeline").rglob("*.py"):
         assert "from ." not in path.read_text(), path
+
+
+WRITTEN = """
+LIMIT = 3
+def f(x, *, y=None):
+    return [f"{x:.2f}", "text", x[1:], y is None, not -1]
+class Spec:
+    size: int = 1
+"""
+SAME = """
+# A comment.
+'''A module.'''
+LIMIT = (
+    3  # Three.
+)
+'''As many as there are.'''
+
+
+def f(x, *, y=None):
+    '''Say what it is.'''
+    return [f'{x:.2f}', "text", x[1:], (y is None), not -1]
+
+
+class Spec:
+    '''A specification.'''
+
+    size: int = 1
+    '''How large.'''
+"""
+
+
+@pytest.fixture
+def meant(tmp_path: Path) -> Callable[[str], str]:
+    """Return what stands for the meaning of a module with this text."""
+
+    def written(text: str) -> str:
+        path = tmp_path / "module.py"
+        path.write_text(text)
+        return meaning(path)
+
+    return written
+
+
+def test_comments_docstrings_and_layout_mean_nothing(meant: Callable[[str], str]) -> None:
+    assert meant(SAME) == meant(WRITTEN)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("3", "3.0"),
+        ("LIMIT", "Limit"),
+        (".2f", ".3f"),
+        ('"text"', '"Text"'),
+        ('"text"', 'b"text"'),
+        ("x[1:]", "x[:1]"),
+        ("=None", "=0"),
+        ("y is None", "y is not None"),
+        ("not -1", "not 1"),
+        ("*, y", "y"),
+        ("size: int = 1", "size: int = True"),
+        ("size: int = 1", "size: int"),
+        ("size: int = 1", "size = 1"),
+        ("def f", "async def f"),
+        ("    return", "    x += 1\n    return"),
+        ("return", "yield"),
+    ],
+)
+def test_whatever_else_is_written_counts(meant: Callable[[str], str], old: str, new: str) -> None:
+    assert old in WRITTEN
+    assert meant(WRITTEN.replace(old, new, 1)) != meant(WRITTEN)
+
+
+def test_every_name_and_number_of_a_module_counts(meant: Callable[[str], str]) -> None:
+    text = (SOURCE / "pipeline/fisher.py").read_text()
+    known, lines = meant(text), text.splitlines(keepends=True)
+    # Outside comments and strings, as another module of Python finds them.
+    found = [
+        token
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type in (tokenize.NAME, tokenize.NUMBER) and not keyword.iskeyword(token.string)
+    ]
+    assert len(found) > 200
+    for token in found:
+        (row, start), (_, end) = token.start, token.end
+        other = f"{token.string}0" if token.type == tokenize.NAME else f"1{token.string}"
+        line = lines[row - 1]
+        changed = line[:start] + other + line[end:]
+        assert meant("".join([*lines[: row - 1], changed, *lines[row:]])) != known, token
+
+
+def test_programs_read_their_docstrings_for_their_help_alone() -> None:
+    for path in (SOURCE / "pipeline").rglob("*.py"):
+        lines = [line for line in path.read_text().splitlines() if "__doc__" in line]
+        assert all("description=__doc__" in line or "help=main.__doc__" in line for line in lines), path

@@ -37,7 +37,8 @@ def identity(spec: DenoiserSpec, index: Path, manifests: Sequence[Path], fold: i
     code = sources.files("pipeline.denoise", families.module_name("denoisers", spec.family))
     made_from = {
         "spec": spec.model_dump(mode="json"),
-        "files": [sha256(path) for path in (index, *manifests, *code)],
+        "files": [sha256(path) for path in (index, *manifests)],
+        "code": [sources.meaning(path) for path in code],
         "fold": fold,
         "torch": version("torch"),
     }

@@ -63,7 +63,7 @@ def identity(spec: Spec, parent: TrainableSpec, split: Split, manifests: Sequenc
         "manifests": [sha256(path) for path in manifests],
         "rows": [hashlib.sha256(rows.tobytes()).hexdigest() for rows in (split.train, split.validation)],
         "fold": split.fold,
-        "code": [sha256(path) for path in code],
+        "code": [sources.meaning(path) for path in code],
         "torch": version("torch"),
     }
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()

@@ -74,7 +74,7 @@ def made_by(pixels: PixelSpec, salt: Salt) -> str:
     # What becomes of the pixels later says nothing of the file.
     digest = hashlib.sha256(pixels.model_dump_json(exclude={"size", "fit", "filter"}).encode())
     for path in sources.files("pipeline.pixels"):
-        digest.update(path.read_bytes())
+        digest.update(sources.meaning(path).encode())
     return salt.keyed("headers", digest.hexdigest())
 
 

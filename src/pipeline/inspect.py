@@ -147,7 +147,9 @@ def made_from(spec: DatasetSpec, inventory: Path, salt: Salt) -> dict[str, str]:
     """Return hashes of what the stage's artifacts depend on: those of the headers, and those of everything else."""
     digest = hashlib.sha256(spec.model_dump_json(exclude={"folds", "fold_seed", "unit"}).encode())
     module = families.module_name("datasets", spec.family)
-    for path in [*sources.files("pipeline.inspect", module), inventory, *map(Path, spec.tables())]:
+    for path in sources.files("pipeline.inspect", module):
+        digest.update(sources.meaning(path).encode())
+    for path in [inventory, *map(Path, spec.tables())]:
         digest.update(sha256(path).encode())
     return {"headers": headers.made_by(spec.pixels, salt), "tables": salt.keyed("tables", digest.hexdigest())}
 

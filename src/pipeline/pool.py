@@ -83,7 +83,7 @@ def taken(stage: str, made_from: Mapping[str, Any], modules: Sequence[str], outp
 
 def identity(stage: str, made_from: Mapping[str, Any], modules: Sequence[str]) -> str:
     """Return a hash of what a job's outputs depend on."""
-    code = [(str(path.relative_to(sources.SOURCE)), sha256(path)) for path in sources.files(*modules)]
+    code = [(str(path.relative_to(sources.SOURCE)), sources.meaning(path)) for path in sources.files(*modules)]
     machine = {"processor": platform.machine(), "accelerator": DRIVER.exists()}
     libraries = {name: _version(name) for name in LIBRARIES}
     told = {"stage": stage, "made_from": made_from, "code": code, "machine": machine, "libraries": libraries}

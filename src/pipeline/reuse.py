@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pipeline import sources
 from pipeline.files import sha256, write_atomically, write_text
 from pipeline.values import Values, digest
 
@@ -38,7 +39,7 @@ def identity(values: Sequence[Values], index: Path, settings: Mapping[str, Any],
         "index": sha256(index),
         "settings": settings,
         # Not by name alone: packages have files of the same name.
-        "code": [(path.name, sha256(path)) for path in code],
+        "code": [(path.name, sources.meaning(path)) for path in code],
         "libraries": {name: _version(name) for name in LIBRARIES},
     }
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()

@@ -1,6 +1,8 @@
-"""Which of the project's source files a program runs, so that rules can declare them as inputs."""
+"""Which of the project's source files a program runs, so that rules can declare them as inputs, and what they do."""
 
 import ast
+import hashlib
+import json
 from functools import cache
 from pathlib import Path
 
@@ -43,3 +45,28 @@ def imports(path: Path) -> list[str]:
             # `from package import name` may name a module or something inside one; what is no file is dropped later.
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return [name for name in names if name.split(".")[0] == "pipeline"]
+
+
+def meaning(path: Path) -> str:
+    """Return a hash of what a source file does: comments, docstrings and layout change no result, and do not count."""
+    return _meaning(path.read_bytes())
+
+
+@cache
+def _meaning(source: bytes) -> str:
+    return hashlib.sha256(json.dumps(_told(ast.parse(source))).encode()).hexdigest()
+
+
+def _told(node: object) -> object:
+    """Return a syntax tree as lists, without what is empty: versions of Python differ in what of that they tell."""
+    if isinstance(node, ast.AST):
+        fields = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
+        return [type(node).__name__, *((name, _told(value)) for name, value in fields)]
+    if isinstance(node, list):
+        return [_told(each) for each in node if not _is_docstring(each)]
+    return repr(node)
+
+
+def _is_docstring(node: object) -> bool:
+    """Tell whether this is a text that stands alone: at the head of something, or below a name that it explains."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
