@@ -21,7 +21,8 @@ browser: .venv/installed
 verify: .venv/installed
 	python -m pipeline.verify --repair
 
-# Fifty killed calls, full and read-only disks, and a thousand random faults; `make test` has a few of each.
+# Fifty killed calls, six batch jobs, full and read-only disks, a thousand random faults, and twenty times eight writers of one
+# store; `make test` has a few of each.
 chaos: .venv/installed
 	PYTHONPATH="$(PYTHONPATH):$(CURDIR)" OMP_NUM_THREADS=1 python -m tests.chaos
 

@@ -17,7 +17,7 @@ import yaml
 from pipeline.plan import resources
 from pipeline.plan.resources import Size
 from pipeline.verify import faults
-from tests.slurm.cluster import Cluster, running, unavailable
+from tests.slurm.cluster import UNACCOUNTED, Cluster, running, running_jobs, unavailable
 from tests.studies import ROOT, checkout, configure, environment
 
 TABLE = "results/gap_table/echo.csv"
@@ -54,12 +54,6 @@ STUDY: dict[str, Any] = {
     "autoencoders": {"identity": {"family": "identity"}, "lossy": {"family": "lossy", "stride": 8}},
     "heads": {"linear": {"family": "linear"}},
 }
-# What a cluster without accounts needs, and a first look at a job's state after the 10 s that most of these take: each
-# time that the executor finds none finished, it waits for 10 s longer than before.
-UNACCOUNTED = (
-    *("--slurm-status-command", "squeue", "--slurm-no-account"),
-    *("--slurm-init-seconds-before-status-checks", "10", "--latency-wait", "10"),
-)
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +126,8 @@ def test_a_study_gives_the_same_table_on_slurm_as_on_one_machine(cluster: Cluste
 def running_job(call: subprocess.Popen[str]) -> str:
     """Wait until a job runs, and return its id."""
     while call.poll() is None:
-        asked = subprocess.run(["squeue", "--noheader", "--format=%i %T"], capture_output=True, text=True, check=True)
-        for line in asked.stdout.splitlines():
-            if line.endswith(" RUNNING"):
-                return line.split()[0]
+        if jobs := running_jobs():
+            return jobs[0]
         time.sleep(0.2)
     raise AssertionError(end(call))
 

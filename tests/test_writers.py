@@ -1,8 +1,6 @@
 """Many processes fill one store at once, and no row is lost."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,62 +9,44 @@ import pytest
 from pipeline import ledger
 from pipeline.autoencoders import batch_size
 from pipeline.encode import Target, encode, lay_out_latents, read_spec
-from pipeline.store import Layout, Manifest, Rows, check, lay_out, to_grid, write_shard
+from pipeline.store import Manifest, Rows
 from pipeline.verify import faults
-from tests.studies import ROOT, environment
-
-LOSSY = '{"family": "lossy", "stride": 4}'
-WRITERS = 8
-
-
-def images(folder: Path, rows: int, shards: int, side: int) -> Path:
-    """Write a store of random images, with manifests."""
-    store, random = folder / "results/images/it.zarr", np.random.default_rng(0)
-    lay_out(store, Layout(rows, (1, side, side), shards, "uint16", {}))
-    for shard in range(shards):
-        pixels = to_grid(random.random((rows // shards, 1, side, side), dtype=np.float32))
-        write_shard(store, shard, pixels, {}).write(folder / f"results/images/it/{shard}.json")
-    return store
-
-
-def writer(folder: Path, shard: int) -> subprocess.Popen[str]:
-    """Start the program that encodes one shard."""
-    place = "results/latents/it/lossy"
-    options = {
-        **{"spec": LOSSY, "images": "results/images/it.zarr", "image-manifest": f"results/images/it/{shard}.json"},
-        **{"store": f"{place}.zarr", "shard": shard, "manifest": f"{place}/{shard}.json"},
-        "statistics": f"{place}/{shard}.safetensors",
-    }
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipeline.encode", *words],
-        cwd=folder,
-        env=environment() | {"PYTHONPATH": str(ROOT / "src")},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+from tests.chaos.writers import LOSSY, PLACE, ROWS, WRITERS, complete, images, manifests, prepared, race, writer
 
 
 def test_eight_writers_of_one_store_lose_no_row(tmp_path: Path) -> None:
-    store = images(tmp_path, 8 * 24, WRITERS, 16)
-    latents = tmp_path / "results/latents/it/lossy.zarr"
-    lay_out_latents(store, read_spec(LOSSY), WRITERS, latents)
+    latents = prepared(tmp_path)
     layout = (latents / "zarr.json").read_bytes()
     # One shard has two writers, as where a killed call's job goes on beside the next call's.
     for process in [writer(tmp_path, shard) for shard in (*range(WRITERS), 3)]:
         _, printed = process.communicate()
         assert process.returncode == 0, printed
-    manifests = [tmp_path / f"results/latents/it/lossy/{shard}.json" for shard in range(WRITERS)]
-    check(latents, manifests)
-    assert [(Manifest.read(path).start, Manifest.read(path).stop) for path in manifests] == [
-        (24 * shard, 24 * shard + 24) for shard in range(WRITERS)
+    assert complete(tmp_path)
+    assert [(Manifest.read(path).start, Manifest.read(path).stop) for path in manifests(tmp_path)] == [
+        (ROWS * shard, ROWS * shard + ROWS) for shard in range(WRITERS)
     ]
-    expected = read_spec(LOSSY).load(1).encode(Rows(store).read(0, 192)).mean
-    np.testing.assert_array_equal(Rows(latents).read(0, 192), expected)
     assert (latents / "zarr.json").read_bytes() == layout
     recorded = [path for path in ledger.ledgers(tmp_path) if "latents" in path.parts]
     assert len(recorded) == WRITERS
-    assert not [fault for fault in faults(tmp_path) if fault.path in {*manifests, *latents.glob("c/*/0/0/0")}]
+
+
+def test_one_of_eight_writers_that_is_killed_costs_its_own_shard_and_no_other(tmp_path: Path) -> None:
+    what, good = race(tmp_path, np.random.default_rng(0))
+    assert good, what
+
+
+def test_a_lost_row_or_a_changed_one_would_be_seen(tmp_path: Path) -> None:
+    prepared(tmp_path)
+    for process in [writer(tmp_path, shard) for shard in range(WRITERS)]:
+        assert process.wait() == 0
+    shard = tmp_path / f"{PLACE}.zarr/c/5/0/0/0"
+    content = shard.read_bytes()
+    shard.write_bytes((tmp_path / f"{PLACE}.zarr/c/4/0/0/0").read_bytes())
+    assert not complete(tmp_path)
+    shard.write_bytes(content)
+    assert complete(tmp_path)
+    shard.unlink()
+    assert not complete(tmp_path)
 
 
 def test_eight_thousand_latents_take_at_most_twenty_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

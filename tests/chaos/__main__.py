@@ -1,4 +1,4 @@
-"""Kill, starve and damage a small study, and say what became of it: `python -m tests.chaos`.
+"""Kill, starve and damage a small study, let eight writers race, and say what became of it: `python -m tests.chaos`.
 
 Exit status 1 if a study did not survive, or a fault was not found. Every kill has a number, and the same number is the
 same victim, signal and share of the study's files: `--first 7 --kills 1` does kill 7 again.
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.verify import faults
+from tests.chaos import batch_jobs, writers
 from tests.chaos.faults import copy, damaged
 from tests.chaos.interruptions import (
     SIGNALS,
@@ -29,6 +30,7 @@ from tests.chaos.interruptions import (
     reference,
     unmountable,
 )
+from tests.slurm.cluster import unavailable
 from tests.studies import STUDY, tiny
 
 HEADS = {**STUDY["heads"], "mlp": {"family": "mlp", "epochs": 1, "width": 8, "depth": 1, "grid": 2}}
@@ -44,6 +46,8 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first kill")
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--disks", type=int, default=5, help="how often a disk is full, and how often it is read-only")
+    parser.add_argument("--batch-jobs", type=int, default=6, help="how many of Slurm's jobs are killed")
+    parser.add_argument("--races", type=int, default=20, help="how often eight writers fill one store")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -59,8 +63,11 @@ def main() -> None:
             _kill(fresh, folder, undisturbed, asked.seed, k) for k in range(asked.first, asked.first + asked.kills)
         ]
         survived += list(_disks(fresh, folder, undisturbed, asked.seed, asked.disks))
+        survived += list(_batch_jobs(fresh, folder, undisturbed, asked.seed, asked.batch_jobs))
+        whole = [_race(folder / f"race-{number}", asked.seed, number) for number in range(asked.races)]
     print(f"{sum(survived)} of {len(survived)} disturbed studies were completed by the next call")
-    sys.exit(not (good and all(survived)))
+    print(f"{sum(whole)} of {len(whole)} stores with eight writers have every row")
+    sys.exit(not (good and all(survived) and all(whole)))
 
 
 def _faults(study: Path, seed: int, count: int) -> bool:
@@ -100,6 +107,20 @@ def _disks(fresh: Path, folder: Path, undisturbed: Reference, seed: int, count: 
                 study, share = copy(fresh, place / "study"), float(random.uniform())
                 said = f"disk {number}: {what} at {share:.0%}"
                 yield _said(disturb(study, undisturbed, said, harm(place), share), study)
+
+
+def _batch_jobs(fresh: Path, folder: Path, undisturbed: Reference, seed: int, count: int) -> Iterator[bool]:
+    if reason := unavailable():
+        print(f"batch jobs: left out, because {reason}")
+        return
+    for result, study in batch_jobs.killed(fresh, folder, undisturbed, seed, count):
+        yield _said(result, study)
+
+
+def _race(folder: Path, seed: int, number: int) -> bool:
+    what, good = writers.race(folder, np.random.default_rng([seed, 4, number]))
+    print(f"eight writers {number}: {what}: {'no row lost' if good else 'ROWS LOST'}", flush=True)
+    return good
 
 
 def _full(left: int) -> Callable[[Path], Callable[..., None]]:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,11 +67,11 @@ def log_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.log")
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
-    """Start a call in a process group of its own."""
+def start(folder: Path, *how: str) -> subprocess.Popen[bytes]:
+    """Start a call in a process group of its own; on this machine's processors, where its options say nothing else."""
     with log_of(folder).open("wb") as log:
         return subprocess.Popen(
-            command("--cores", str(CORES), "--", TABLE),
+            command(*(how or ("--cores", str(CORES))), "--", TABLE),
             cwd=folder,
             env=environment(),
             stdin=subprocess.DEVNULL,
@@ -107,7 +107,12 @@ def shards(folder: Path) -> dict[Path, int]:
 
 
 def disturb(
-    folder: Path, undisturbed: Reference, what: str, harm: Callable[[subprocess.Popen[bytes]], None], share: float
+    folder: Path,
+    undisturbed: Reference,
+    what: str,
+    harm: Callable[[subprocess.Popen[bytes]], None],
+    share: float,
+    how: Sequence[str] = (),
 ) -> Result:
     """Run a study, do harm once it has written a share of its files, make the next call, and say what became of it.
 
@@ -117,18 +122,20 @@ def disturb(
         what: the harm is, for a person.
         harm: is done to the running call, and undone before it returns.
         share: from 0 to 1.
+        how: options of both calls, by default those of this machine.
     """
     before = written(folder)
-    call = start(folder)
+    call = start(folder, *how)
     while call.poll() is None and written(folder) - before < share * undisturbed.written:
         time.sleep(0.02)
     disturbed = call.poll() is None
+    finished = shards(folder)
     if disturbed:
         harm(call)
-    # Its jobs may outlive it, as where only the first process was killed.
+    # Its jobs may outlive it, as where only the first process was killed; or it makes again what they have lost.
     call.wait(PATIENCE)
-    finished = shards(folder)
-    ended = start(folder).wait(PATIENCE)
+    finished = shards(folder) | finished
+    ended = start(folder, *how).wait(PATIENCE)
     now = shards(folder)
     remade = sum(now.get(path) != number for path, number in finished.items())
     table = folder / TABLE

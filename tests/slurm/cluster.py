@@ -23,6 +23,12 @@ PROGRAMS = ("sbatch", "srun", "sacct", "sinfo", "slurmctld", "slurmd", "munged",
 LOCK = Path(tempfile.gettempdir()) / "slurm-on-loopback.lock"
 PATIENCE = 60.0
 """Seconds to wait for a daemon."""
+UNACCOUNTED = (
+    *("--slurm-status-command", "squeue", "--slurm-no-account"),
+    *("--slurm-init-seconds-before-status-checks", "10", "--latency-wait", "10"),
+)
+"""Options of a call for a cluster without accounts. It looks at a job's state first after the 10 s that most jobs here
+take: each time that the executor finds none finished, it waits for 10 s longer than before."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,12 @@ def unavailable() -> str | None:
     if not CONFIGURATION.exists() and subprocess.run(["sinfo"], capture_output=True).returncode == 0:
         return "this machine is part of somebody's cluster"
     return None
+
+
+def running_jobs() -> list[str]:
+    """Return the ids of the jobs that run now."""
+    lines = _asked("squeue", "--noheader", "--format=%i %T").splitlines()
+    return [line.split()[0] for line in lines if line.endswith(" RUNNING")]
 
 
 @contextmanager
