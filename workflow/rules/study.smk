@@ -5,7 +5,9 @@ import gc
 import json
 import os
 import shlex
+import signal
 import sys
+import threading
 from pathlib import Path
 
 import snakemake.common
@@ -108,3 +110,8 @@ onstart:
     # far out of reach here. So rounds multiply with every job that ends (Snakemake's issue 2967), and after some hundred
     # jobs the scheduler keeps a processor busy. Without the limit there are no timers.
     workflow.scheduler.job_rate_limiter = None
+    # Snakemake's own answer to SIGTERM waits for a lock that the interrupted thread may hold: while jobs are selected, a
+    # call that is told to end would hang forever. Another thread can wait for it.
+    if threading.current_thread() is threading.main_thread():
+        ending = workflow.scheduler.exit_gracefully
+        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=ending).start())
