@@ -268,12 +268,23 @@ def test_every_changed_byte_and_every_cut_is_noticed_where_it_is_read(
 
 def test_an_unfinished_shard_leaves_nothing(tmp_path: Path) -> None:
     store = laid_out(tmp_path / "store.zarr")
-    filled(store)
     with pytest.raises(KeyboardInterrupt), ShardWriter(store, 1) as writer:
         writer.append(values(store, 1)[:4])
         raise KeyboardInterrupt
     assert list(shard_path(store, 1).parent.iterdir()) == []
-    assert shard_path(store, 0).is_file()
+
+
+def test_an_earlier_shard_is_there_until_the_next_one_replaces_it(tmp_path: Path) -> None:
+    store = laid_out(tmp_path / "store.zarr")
+    manifests = filled(store)
+    with pytest.raises(KeyboardInterrupt), ShardWriter(store, 1) as writer:
+        # Others may be reading it: that of another writer, where a killed call's job goes on beside the next call's.
+        check(store, manifests)
+        writer.append(values(store, 1)[:4])
+        check(store, manifests)
+        raise KeyboardInterrupt
+    check(store, manifests)
+    assert list(shard_path(store, 1).parent.iterdir()) == [shard_path(store, 1)]
 
 
 @pytest.mark.parametrize("size", [1, 3, 16, 64])

@@ -153,9 +153,8 @@ class ShardWriter:
         self.row = self.start
 
     def __enter__(self) -> Self:
+        # An earlier shard stays until this one replaces it: it may be another writer's, which others read already.
         path = shard_path(self.folder, self.shard)
-        # What is left of an earlier shard must not be taken for this one.
-        path.unlink(missing_ok=True)
         make_folder(path.parent)
         self.temporary = beside(path)
         chunk = Chunk(self.array.chunks[0], _level(self.array.dtype))
@@ -190,9 +189,9 @@ class ShardWriter:
         self.file.close()
         # Hashing goes on meanwhile.
         flush(self.temporary)
-        digest = self.file.digest()
+        digest, size = self.file.digest(), self.temporary.stat().st_size
         put(self.temporary, path, digest)
-        return Manifest(self.start, self.stop, digest, path.stat().st_size, made_by)
+        return Manifest(self.start, self.stop, digest, size, made_by)
 
     def __exit__(self, *_: object) -> None:
         self.file.abandon()

@@ -110,6 +110,8 @@ def _disks(fresh: Path, folder: Path, undisturbed: Reference, seed: int, count: 
 
 
 def _batch_jobs(fresh: Path, folder: Path, undisturbed: Reference, seed: int, count: int) -> Iterator[bool]:
+    if not count:
+        return
     if reason := unavailable():
         print(f"batch jobs: left out, because {reason}")
         return

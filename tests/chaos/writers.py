@@ -83,8 +83,10 @@ def race(folder: Path, random: np.random.Generator) -> tuple[str, bool]:
 
 
 def ended(process: subprocess.Popen[str]) -> bool:
-    """Wait for a writer, and tell whether it ended well."""
-    process.communicate()
+    """Wait for a writer, and tell whether it ended well; pass on what it said if it did not."""
+    _, printed = process.communicate()
+    if process.returncode:
+        sys.stderr.write(printed)
     return process.returncode == 0
 
 
