@@ -188,6 +188,7 @@ class PageInBrowser:
     def test_it_can_be_printed(self, browser: Chromium, page: Path) -> None:
         browser.open(page, PAPER)
         browser.call("Emulation.setEmulatedMedia", media="print")
+        browser.evaluate(OPENED)
         wide = browser.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         hidden = browser.evaluate("getComputedStyle(document.querySelector('nav')).display")
         browser.call("Emulation.setEmulatedMedia", media="")

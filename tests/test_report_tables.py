@@ -42,6 +42,22 @@ def test_fidelity_is_shown_class_by_class_the_most_common_first() -> None:
     assert "skin" not in section
 
 
+@pytest.mark.parametrize(("classes", "columns"), [(8, [8]), (9, [5, 4]), (20, [7, 7, 6])])
+def test_more_classes_than_fit_side_by_side_have_further_tables(classes: int, columns: list[int]) -> None:
+    names = [f"class {place}" for place in range(classes)]
+    rows = {"dataset": "chest", "autoencoder": "taesd", "class": ["", *names], "psnr": 31.25, "lpips": 0.25}
+    rows["samples"] = [300, *range(200, 200 - classes, -1)]
+    page = render(STUDY, [], "t", {}, pd.DataFrame(rows))
+    parsed(page)
+    section = page.split("<h2>Fidelity by class</h2>")[1].split("<h2>")[0]
+    heads = [line[1:] for line in cells(section) if line[0] == "autoencoder"]
+    assert [len(head) - 1 for head in heads] == columns
+    assert {head[0] for head in heads} == {"all samples n = 300"}
+    shown = [name for head in heads for name in head[1:]]
+    assert shown == [f"{name} n = {200 - place}" for place, name in enumerate(names)]
+    assert section.count("LPIPS: lower") == len(columns)
+
+
 @pytest.mark.parametrize("names", [["", "None", "NA", "1"], ["", ""]])
 def test_classes_are_read_as_they_are_called(names: list[str], tmp_path: Path) -> None:
     table = pd.DataFrame({"dataset": "d", "autoencoder": "NA", "class": names, "samples": 4, "psnr": np.inf})

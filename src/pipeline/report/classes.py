@@ -3,6 +3,7 @@
 import math
 from collections.abc import Hashable, Mapping
 
+import numpy as np
 import pandas as pd
 
 from pipeline.errors import StudyError
@@ -16,12 +17,15 @@ MEASURES = {
 }
 """What is shown, where it was measured: heading and digits."""
 
+COLUMNS = 8
+"""Classes side by side: more do not fit on a sheet of paper, and go into further tables."""
+
 ALL = ""
 """What stands in the column `class` of the averages over all samples."""
 
 INTRODUCTION = (
     "<p>Means over the samples of each class, the most common class first, so that what is lost for rare classes shows "
-    "at the right. A sample with several labels counts in each of them.</p>\n"
+    "at the right, or in the last of several tables. A sample with several labels counts in each of them.</p>\n"
 )
 
 
@@ -52,16 +56,24 @@ def section(results: Results, fidelity: pd.DataFrame) -> str:
 
 def _by_class(results: Results, dataset: str, rows: pd.DataFrame) -> str:
     # One that was fine-tuned is measured on what it is tested on, which may be less; one without a decoder on nothing.
-    counts = rows.groupby("class", sort=False)["samples"].max()
-    order = [ALL, *sorted((name for name in counts.index if name != ALL), key=lambda name: -counts[name])]
-    names = [text.html(name) or "all samples" for name in order]
-    headers = [f"{name} <small>n = {counts[key]}</small>" for name, key in zip(names, order, strict=True)]
+    counts = {str(name): int(count) for name, count in rows.groupby("class", sort=False)["samples"].max().items()}
+    order = sorted((name for name in counts if name != ALL), key=lambda name: -counts[name])
+    parts = np.array_split(np.arange(len(order)), math.ceil(len(order) / COLUMNS))
+    return "".join(
+        _table(results, dataset, rows, {ALL: counts[ALL]} | {order[place]: counts[order[place]] for place in part})
+        for part in parts
+    )
+
+
+def _table(results: Results, dataset: str, rows: pd.DataFrame, counts: Mapping[str, int]) -> str:
+    """Return the table of these classes, with their numbers of samples."""
+    headers = [f"{text.html(name) or 'all samples'} <small>n = {count}</small>" for name, count in counts.items()]
     groups = []
     for name, (heading, digits) in MEASURES.items():
         found = rows.set_index(["autoencoder", "class"])[[name, "samples"]].dropna().to_dict("index")
         lines: list[tuple[bool, list[Cell]]] = []
         for row in results.encodings(dataset):
-            cells = [_cell(found.get((row.autoencoder, key)), name, digits, counts[key]) for key in order]
+            cells = [_cell(found.get((row.autoencoder, key)), name, digits, count) for key, count in counts.items()]
             lines.append((row.is_control, [name_cell(row.autoencoder), *cells]))
         groups += [(heading, lines)] if found else []
     return table(f"Fidelity by class: {text.html(dataset)}", ["autoencoder", *headers], groups, datasets=())
