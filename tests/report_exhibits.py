@@ -9,7 +9,7 @@ from pipeline.report.preference import Choice, candidates, compare
 from pipeline.report.remarkable import Remark
 from pipeline.report.results import Results
 from tests.report_further import AUTOENCODERS, DATASETS, GAPS
-from tests.report_rows import strip
+from tests.report_rows import FINDINGS, strip
 
 RESULTS = Results.read(GAPS)
 B = 200
@@ -50,8 +50,8 @@ ORIGIN = Origin(
     tables={"gap_table.csv": "ab" * 32},
     weights=(Weights("taesd", "diffusers-tiny", "cd" * 32, "taesd/x.safetensors", "owner/name", "ef" * 20, "MIT"),),
     folds={
-        name: (Fold("fold 0", 60, 15, {"a": 30, "b": 30}), Fold("fold 1", 60, 15, {"a": 30, "b": 30}))
-        for name in DATASETS
+        "chest": (Fold("fold 0", 61, 15, {"a": 31, "b": 30}), Fold("fold 1", 59, 14, {"a": 29, "b": 30})),
+        "skin": (Fold("test", 60, 15, dict.fromkeys(FINDINGS, 30)),),
     },
     checks={
         "chest": (Check("patients in more than one fold", 0, True), Check("samples that stand there twice", 2, False)),

@@ -11,6 +11,11 @@ import pandas as pd
 from pipeline.report import Strip
 from pipeline.report.results import INTERVALS
 
+FINDINGS = [
+    *("Infiltration", "Effusion", "Atelectasis", "Nodule", "Mass", "Pneumothorax", "Consolidation"),
+    *("Pleural_Thickening", "Cardiomegaly", "Emphysema", "Edema", "Fibrosis", "Pneumonia", "Hernia"),
+]
+"""Those of NIH ChestX-ray14 (Wang et al., CVPR 2017)."""
 VOID = {"meta", "img", "br", "hr", "input", "link"}
 
 

@@ -10,18 +10,13 @@ from pipeline.report import render
 from tests.page_in_browser import PageInBrowser
 from tests.report_exhibits import EXHIBITS
 from tests.report_further import FURTHER, GAPS
-from tests.report_rows import STRIPS, SUMMARY
+from tests.report_rows import FINDINGS, STRIPS, SUMMARY
 from tests.studies import ROOT
 
 NAMED = os.environ.get("LEARNABILITY_PAGES", "")
 """Pages of other checkouts, as paths with colons between them: `make browser PAGES=...`."""
 FINISHED = [*sorted((ROOT / "results").glob("**/report.html")), *map(Path, filter(None, NAMED.split(":")))]
 
-FINDINGS = [
-    *("Infiltration", "Effusion", "Atelectasis", "Nodule", "Mass", "Pneumothorax", "Consolidation"),
-    *("Pleural_Thickening", "Cardiomegaly", "Emphysema", "Edema", "Fibrosis", "Pneumonia", "Hernia"),
-]
-"""Those of NIH ChestX-ray14 (Wang et al., CVPR 2017)."""
 FIDELITY = pd.DataFrame(
     {"dataset": "chest", "autoencoder": name, "class": label, "samples": 22_000 // place, "psnr": 31.25, "lpips": 0.25}
     for name in sorted(set(GAPS["autoencoder"]))

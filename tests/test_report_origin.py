@@ -117,6 +117,19 @@ def test_the_table_of_checks_has_a_column_for_each_data_set() -> None:
     assert ["samples that stand there twice", "2: look at this", "\u2013"] in lines
 
 
+def test_folds_stand_side_by_side_and_their_classes_below_one_another() -> None:
+    page = origin.section(ORIGIN)
+    parsed(page)
+    lines = cells(page.split("<summary>Folds</summary>")[1].split("</table>")[0])
+    assert lines[0] == ["what", "fold 0", "fold 1"]
+    assert lines[2:] == [
+        ["samples", "61", "59"],
+        ["patients", "15", "14"],
+        ["samples: a", "31", "29"],
+        ["samples: b", "30", "30"],
+    ]
+
+
 def test_a_data_set_without_labels_has_no_folds_and_is_told_all_the_same(tmp_path: Path) -> None:
     folder = results(tmp_path)
     index().drop(columns=["fold", "label:a", "label:b"]).to_parquet(folder / "index/chest.parquet")

@@ -110,10 +110,14 @@ def _folds(origin: Origin) -> str:
     parts = ""
     for dataset, found in origin.folds.items():
         classes = unique(name for fold in found for name in fold.classes)
-        headers = ["fold", "samples", "patients", *map(text.html, classes)]
-        lines = [(False, [name_cell(fold.name), number(fold.samples), number(fold.patients)]) for fold in found]
-        for (_, cells), fold in zip(lines, found, strict=True):
-            cells += [number(fold.classes[name]) for name in classes]
+        counts = {
+            "samples": [fold.samples for fold in found],
+            "patients": [fold.patients for fold in found],
+            **{f"samples: {name}": [fold.classes[name] for fold in found] for name in classes},
+        }
+        # Classes below one another: there may be too many for a sheet of paper, and folds are few.
+        lines = [(False, [name_cell(what), *map(number, of_folds)]) for what, of_folds in counts.items()]
+        headers = ["what", *(text.html(fold.name) for fold in found)]
         parts += table("Usable samples, their patients and their classes in each fold.", headers, [(dataset, lines)])
     return f"<details><summary>Folds</summary>\n{parts}</details>\n"
 
