@@ -1,6 +1,6 @@
 """Run config/scale.yaml through a Slurm cluster on this machine, and print what each stage took, and would take.
 
-    python -m bench.scale                  20,000 images, four job slots: hours on two cores
+    python -m bench.scale                  20,000 images, four job slots: a quarter of an hour on two cores
     python -m bench.scale --images 600     the same, to see that it runs
 
 Seconds, processor seconds and peak memory are those that Snakemake measures of every job. Peak memory is compared with

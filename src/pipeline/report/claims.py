@@ -24,7 +24,7 @@ INTRODUCTION = (
     "<p>Means over the datasets, each counted equally, controls aside. The intervals hold 95&nbsp;% of means over "
     "datasets, folds, seeds and patients that were drawn again; the last column says which of these there were several "
     "of to draw from. Over few datasets they are too narrow: with four they held the true mean in 92&nbsp;% of "
-    "simulated studies, with ten in 96&nbsp;%.</p>\n"
+    "simulated studies, with ten in 95&nbsp;%.</p>\n"
 )
 
 Record = Mapping[Hashable, Any]

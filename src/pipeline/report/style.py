@@ -62,7 +62,6 @@ th, td { padding: .22rem .55rem .22rem 0; text-align: left; vertical-align: base
 td { white-space: nowrap; }
 tbody th { min-width: 7.5rem; }
 thead th { white-space: nowrap; }
-thead small { white-space: nowrap; }
 thead th { border-bottom: 2px solid #1f1f1f; vertical-align: bottom; }
 thead button { all: unset; cursor: pointer; font-weight: 600; }
 thead button:focus-visible { outline: 2px solid #0072b2; outline-offset: 1px; }
@@ -101,6 +100,7 @@ code { overflow-wrap: anywhere; }
   pre { white-space: pre-wrap; }
   table { font-size: 7pt; }
   td, thead th { white-space: normal; }
+  thead small { white-space: nowrap; }
   tbody th { min-width: 4rem; }
   th, td { padding-right: .3rem; }
   .plot, tr, h2, h3 { break-inside: avoid; }
